@@ -1,0 +1,36 @@
+"""falcorest: give it a MongoDB, get a REST API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from falcorest.api import FalcoRest
+from falcorest.errors import ConfigurationError, FalcorestError, Problem
+from falcorest.query import Query
+from falcorest.resource import Resource
+from falcorest.views import ResourceView
+
+if TYPE_CHECKING:
+    from falcorest.server import create_app
+
+__all__ = [
+    "ConfigurationError",
+    "FalcoRest",
+    "FalcorestError",
+    "Problem",
+    "Query",
+    "Resource",
+    "ResourceView",
+    "create_app",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # PERF: the zero-code server is imported when it is used.
+    if name == "create_app":
+        from falcorest.server import create_app
+
+        return create_app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

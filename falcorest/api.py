@@ -1,0 +1,105 @@
+"""FalcoRest: puts views into a Falcon application."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import falcon
+
+from falcorest.database import MongoDatabase, Transactions
+from falcorest.errors import ConfigurationError, Problem, problem_json
+from falcorest.middleware import Middleware
+from falcorest.views import ResourceView
+
+logger = logging.getLogger("falcorest")
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class FalcoRest:
+    """Serves resources inside a Falcon application.
+
+    It adds routes, one middleware that acts on its own views only, and an error handler for
+    its own exceptions. Several of them, with different databases, can share an application.
+
+    Args:
+        app: The application; it may come later, see :meth:`init_app`.
+        db: The database, of pymongo or mongomock.
+
+    Raises:
+        ConfigurationError: There is no database.
+    """
+
+    def __init__(self, app: falcon.App[Any, Any] | None = None, db: Any = None) -> None:
+        if db is None:
+            raise ConfigurationError("FalcoRest needs a database: FalcoRest(app, db).")
+        self.db: MongoDatabase = db
+        self._transactions = Transactions(db)
+        self._views: dict[ResourceView, str] = {}
+        self._app: falcon.App[Any, Any] | None = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: falcon.App[Any, Any]) -> None:
+        """Put the views, those to come included, into an application."""
+        self._app = app
+        app.add_middleware(Middleware(self._views))
+        app.add_error_handler(Problem, answer_problem)
+        for view in self._views:
+            self._route(view)
+
+    def register(self, view_class: type[ResourceView], *, name: str, url: str) -> ResourceView:
+        """Serve a view.
+
+        Args:
+            view_class: The view.
+            name: The name of the resource.
+            url: Where it stands; with and without a slash at the end is the same place.
+        """
+        view = view_class(url.rstrip("/"), self.db, self._transactions)
+        self._views[view] = name
+        if self._app is not None:
+            self._route(view)
+        return view
+
+    def _route(self, view: ResourceView) -> None:
+        assert self._app is not None
+        self._app.add_route(view.url, view)
+        self._app.add_route(f"{view.url}/", view)
+        # NOTE: the rest of the path, because an id may hold slashes.
+        self._app.add_route(f"{view.url}/{{id:path}}", view, suffix="item")
+
+
+def answer_problem(
+    req: falcon.Request, resp: falcon.Response, problem: Problem, params: dict[str, Any]
+) -> None:
+    """Answer a request with a problem; a Falcon error handler.
+
+    What isn't the client's doing is logged, with its cause.
+    """
+    if problem.status >= 500:
+        log_failure(req, problem)
+    write_problem(resp, problem.status, problem.to_dict())
+    for name, value in problem.headers.items():
+        resp.set_header(name, value)
+
+
+def write_problem(resp: falcon.Response, status: int, problem: dict[str, Any]) -> None:
+    """Write a problem object into a response."""
+    resp.status = status
+    resp.content_type = PROBLEM_JSON
+    resp.stream = None
+    resp.data = problem_json(problem)
+
+
+def log_failure(req: falcon.Request, error: Exception) -> None:
+    """Log what went wrong with a request, under its id."""
+    # APPSEC: ascii() keeps line breaks and escape sequences of a client out of the log.
+    logger.error(
+        "%s %s failed (request %s)",
+        req.method,
+        ascii(req.path),
+        getattr(req.context, "request_id", "-"),
+        exc_info=error,
+    )

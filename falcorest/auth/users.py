@@ -1,0 +1,185 @@
+"""Users and their passwords.
+
+A user is a document ``{"username": str, "password": binary, "roles": [str]}``. The binary is an
+argon2id string in the PHC format, as MangoREST stores it (made there by PyNaCl), so that either
+program reads the other's users.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+from bson import ObjectId
+from pymongo import ASCENDING
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from falcorest.database import translated
+from falcorest.errors import BodyError, Conflict, NotFound
+from falcorest.query import Document
+
+MAX_PASSWORD_BYTES = 1024
+MAX_USERNAME_LENGTH = 255
+
+# Source: OWASP Password Storage Cheat Sheet, the floor for argon2id.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+
+
+@translated(write=True)
+def create_user(
+    users_collection: Collection[Document],
+    username: str,
+    password: str,
+    roles: Sequence[str] = (),
+) -> ObjectId:
+    """Store a new user.
+
+    Args:
+        users_collection: The collection of the users.
+        username: Must be new.
+        password: At most 1024 bytes.
+        roles: What the user is.
+
+    Returns:
+        The ``_id`` of the new user.
+
+    Raises:
+        BodyError: The name or the password can't be one.
+        Conflict: There is a user of that name.
+    """
+    if not isinstance(username, str) or not 0 < len(username) <= MAX_USERNAME_LENGTH:
+        raise _invalid(
+            "username", f"A username is a text of 1 to {MAX_USERNAME_LENGTH} characters."
+        )
+    hashed = hash_password(password)
+    _ensure_unique(users_collection)
+    user: Document = {"_id": ObjectId(), "username": username, "password": hashed}
+    if roles:
+        user["roles"] = list(roles)
+    try:
+        if users_collection.find_one({"username": username}, ["_id"]) is not None:
+            raise _taken(username)
+        users_collection.insert_one(user)
+    except DuplicateKeyError as error:
+        raise _taken(username) from error
+    return ObjectId(user["_id"])
+
+
+def hash_password(password: Any) -> bytes:
+    """Return the argon2id string of a password.
+
+    Raises:
+        BodyError: It is no text, empty, or too long.
+    """
+    if not isinstance(password, str) or not password:
+        raise _invalid("password", "A password is a text that is not empty.")
+    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
+        raise _invalid("password", f"A password has {MAX_PASSWORD_BYTES} bytes at the most.")
+    return _HASHER.hash(password).encode("ascii")
+
+
+def _invalid(field: str, reason: str) -> BodyError:
+    return BodyError("body.invalid_value", reason, field_errors={field: [reason]})
+
+
+def _taken(username: str) -> Conflict:
+    return Conflict(
+        "document.duplicate",
+        f"There is a user {username!r} already.",
+        field_errors={"username": ["There is a user of this name already."]},
+    )
+
+
+def _ensure_unique(users: Collection[Document]) -> None:
+    try:
+        users.create_index([("username", ASCENDING)], unique=True)
+    except DuplicateKeyError as error:
+        raise Conflict(
+            "document.duplicate", "The collection of the users holds one username twice."
+        ) from error
+
+
+@translated()
+def check_password(
+    users_collection: Collection[Document], username: str, password: str
+) -> Document | None:
+    """Return the user of a name and a password, or None if either is wrong.
+
+    An unknown name takes as long as a wrong password.
+
+    Args:
+        users_collection: The collection of the users.
+        username: As the client sent it.
+        password: As the client sent it.
+    """
+    # APPSEC: the same query and the same verification in either case. For an unknown name the
+    # next user's hash is verified, so that the time tells nothing where users have hashes of
+    # different costs (those made by MangoREST are dearer than ours).
+    neighbours = users_collection.find({"username": {"$gte": username}})
+    user = next(neighbours.sort("username", ASCENDING).limit(1), None)
+    stored = user["password"] if user is not None else _decoy()
+    matches = _verify(stored, password)
+    if user is None or user["username"] != username:
+        return None
+    return user if matches else None
+
+
+def _verify(stored: Any, password: str) -> bool:
+    try:
+        return _HASHER.verify(bytes(stored), password.encode("utf-8", "surrogatepass"))
+    except (VerificationError, InvalidHashError, TypeError, UnicodeDecodeError):
+        return False
+
+
+@functools.cache
+def _decoy() -> bytes:
+    return _HASHER.hash("nobody has this password").encode("ascii")
+
+
+@translated(write=True)
+def change_password(users_collection: Collection[Document], username: str, password: str) -> None:
+    """Give a user another password.
+
+    Raises:
+        BodyError: The password can't be one.
+        NotFound: There is no such user.
+    """
+    change = {"$set": {"password": hash_password(password)}}
+    if not users_collection.update_one({"username": username}, change).matched_count:
+        raise _unknown(username)
+
+
+@translated(write=True)
+def delete_user(users_collection: Collection[Document], username: str) -> None:
+    """Remove a user.
+
+    Raises:
+        NotFound: There is no such user.
+    """
+    if not users_collection.delete_one({"username": username}).deleted_count:
+        raise _unknown(username)
+
+
+def _unknown(username: str) -> NotFound:
+    return NotFound("document.not_found", f"There is no user {username!r}.")
+
+
+@translated()
+def list_users(users_collection: Collection[Document]) -> list[Document]:
+    """Return the users by name, without their passwords."""
+    return list(users_collection.find({}, {"password": 0}).sort("username", ASCENDING))
+
+
+def user_exists(users_collection: Collection[Document], username: str) -> bool:
+    """Tell whether there is a user of a name."""
+    return find_user(users_collection, username) is not None
+
+
+@translated()
+def find_user(users_collection: Collection[Document], username: str) -> Document | None:
+    """Return a user without the password, or None."""
+    return users_collection.find_one({"username": username}, {"password": 0})

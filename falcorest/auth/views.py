@@ -1,0 +1,117 @@
+"""The views of logging in: ``/login``, ``/me`` and ``/register``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+from pymongo.collection import Collection
+
+from falcorest import bson_json
+from falcorest.auth.methods import AuthenticationBase, authenticate
+from falcorest.auth.tokens import TokenIssuer
+from falcorest.auth.users import MAX_PASSWORD_BYTES, check_password, create_user, find_user
+from falcorest.errors import BodyError, Unauthorized
+from falcorest.query import Document
+from falcorest.views import read_json
+
+
+class LoginView:
+    """``POST /login``: a username and a password for an access token.
+
+    Args:
+        users: The collection of the users.
+        tokens: Makes the tokens.
+        max_body_bytes: The largest body that is read.
+    """
+
+    def __init__(
+        self, users: Collection[Document], tokens: TokenIssuer, max_body_bytes: int
+    ) -> None:
+        self._users = users
+        self._tokens = tokens
+        self._max_body_bytes = max_body_bytes
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with a token, or 401."""
+        username, password = read_credentials(req, self._max_body_bytes)
+        user = check_password(self._users, username, password)
+        if user is None:
+            raise Unauthorized(
+                "auth.invalid",
+                "The username or the password is wrong.",
+                headers={"WWW-Authenticate": AuthenticationBase.challenge},
+            )
+        roles = [role for role in user.get("roles") or [] if isinstance(role, str)]
+        _answer(resp, {"access_token": self._tokens.issue(username, roles)})
+        resp.set_header("Cache-Control", "no-store")
+
+
+class MeView:
+    """``GET /me``: who a token speaks for.
+
+    Args:
+        users: The collection of the users.
+        authentication: Reads the tokens.
+    """
+
+    def __init__(self, users: Collection[Document], authentication: AuthenticationBase) -> None:
+        self._users = users
+        self._authentication = authentication
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the username, or 401."""
+        user = authenticate(req, [self._authentication], required=True)
+        if find_user(self._users, user.username) is None:
+            raise Unauthorized(
+                "auth.invalid",
+                "The user of this token is not there any more.",
+                headers={"WWW-Authenticate": self._authentication.challenge},
+            )
+        _answer(resp, {"username": user.username})
+
+
+class RegisterView:
+    """``POST /register``: a new user.
+
+    Args:
+        users: The collection of the users.
+        max_body_bytes: The largest body that is read.
+    """
+
+    def __init__(self, users: Collection[Document], max_body_bytes: int) -> None:
+        self._users = users
+        self._max_body_bytes = max_body_bytes
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the name and the ``_id`` of the new user."""
+        username, password = read_credentials(req, self._max_body_bytes)
+        identity = create_user(self._users, username, password)
+        resp.status = falcon.HTTP_201
+        _answer(resp, {"username": username, "_id": identity})
+
+
+def read_credentials(req: falcon.Request, max_body_bytes: int) -> tuple[str, str]:
+    """Read ``{"username": …, "password": …}``, both texts.
+
+    Raises:
+        BodyError: The body is something else.
+    """
+    data = read_json(req, max_body_bytes)
+    fields = {"username", "password"}
+    if type(data) is not dict or data.keys() != fields:
+        raise BodyError("body.wrong_type", "An object with username and password is expected.")
+    for name in sorted(fields):
+        if type(data[name]) is not str:
+            raise BodyError(
+                "body.wrong_type", f"{name} must be a text.", field_errors={name: ["Not a text."]}
+            )
+    if len(data["password"].encode("utf-8")) > MAX_PASSWORD_BYTES:
+        reason = f"A password has {MAX_PASSWORD_BYTES} bytes at the most."
+        raise BodyError("body.invalid_value", reason, field_errors={"password": [reason]})
+    return data["username"], data["password"]
+
+
+def _answer(resp: falcon.Response, result: dict[str, Any]) -> None:
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = bson_json.dumps(result)

@@ -1,0 +1,479 @@
+"""JSON with BSON's types: relaxed Extended JSON v2 in and out.
+
+Source: https://www.mongodb.com/docs/manual/reference/mongodb-extended-json/
+
+Reading is strict where JSON libraries are lenient: a key that stands twice, an integer beyond
+64 bits, ``NaN``, a number out of the range of its type, and keys that MongoDB would store but
+that a query can't name again (empty, dotted, ``$`` in front, NUL) are errors that name the place.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import DecimalException
+from typing import Any, NoReturn
+
+import orjson
+from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+
+from falcorest.errors import BodyError
+
+MAX_DEPTH = 100
+
+INT32 = range(-(2**31), 2**31)
+INT64 = range(-(2**63), 2**63)
+
+_EPOCH = datetime(1970, 1, 1)
+_KEY_AND_COLON = re.compile(rb'"[ \t\r\n]*:')
+# NOTE: orjson gives integers beyond 64 bits as floats at least this large.
+_SUSPICIOUS_FLOAT = 2.0**63
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def dumps(value: Any) -> bytes:
+    """Return a value as relaxed Extended JSON, UTF-8.
+
+    Args:
+        value: A document, a list of documents, or anything that is found in one.
+    """
+    text = orjson.dumps(value, _encode, _OPTIONS)
+    # PERF: orjson writes NaN and infinities as null, so only a text with a null in it can
+    # hold one, and only then is the value searched.
+    if b"null" in text and _has_non_finite(value):
+        return orjson.dumps(_spell_non_finite(value), _encode, _OPTIONS)
+    return text
+
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+def _has_non_finite(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        kind = type(item)
+        if kind is float:
+            if not math.isfinite(item):
+                return True
+        elif kind is dict:
+            stack.extend(item.values())
+        elif kind is list:
+            stack.extend(item)
+    return False
+
+
+def _spell_non_finite(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _spell_non_finite(item) for key, item in value.items()}
+    if kind is list:
+        return [_spell_non_finite(item) for item in value]
+    if kind is float and not math.isfinite(value):
+        return {"$numberDouble": _double(value)}
+    return value
+
+
+def _double(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _encode(value: Any) -> Any:
+    encoder = _ENCODERS.get(type(value))
+    if encoder is None:
+        for kind, encoder in _ENCODERS.items():
+            if isinstance(value, kind):
+                return encoder(value)
+        raise TypeError(f"no Extended JSON for {type(value).__name__}")
+    return encoder(value)
+
+
+def _encode_datetime(value: datetime) -> dict[str, Any]:
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    if value.year < 1970:
+        return {"$date": {"$numberLong": str((value - _EPOCH) // timedelta(milliseconds=1))}}
+    if value.microsecond:
+        return {"$date": value.isoformat(timespec="milliseconds") + "Z"}
+    return {"$date": value.isoformat() + "Z"}
+
+
+def _encode_binary(value: bytes) -> dict[str, Any]:
+    subtype = value.subtype if isinstance(value, Binary) else 0
+    text = base64.b64encode(value).decode("ascii")
+    return {"$binary": {"base64": text, "subType": f"{subtype:02x}"}}
+
+
+def _encode_regex(value: Regex[Any]) -> dict[str, Any]:
+    pattern = value.pattern
+    if isinstance(pattern, bytes):
+        pattern = pattern.decode("utf-8", "replace")
+    letters = zip("ilmsux", (2, 4, 8, 16, 32, 64), strict=True)
+    options = "".join(letter for letter, flag in letters if value.flags & flag)
+    return {"$regularExpression": {"pattern": pattern, "options": options}}
+
+
+def _encode_code(value: Code) -> dict[str, Any]:
+    code = {"$code": str(value)}
+    return code if value.scope is None else {**code, "$scope": dict(value.scope)}
+
+
+_ENCODERS: dict[type, Callable[[Any], Any]] = {
+    ObjectId: lambda value: {"$oid": str(value)},
+    datetime: _encode_datetime,
+    Int64: int,
+    Decimal128: lambda value: {"$numberDecimal": str(value)},
+    DatetimeMS: lambda value: {"$date": {"$numberLong": str(int(value))}},
+    bytes: _encode_binary,
+    uuid.UUID: lambda value: _encode_binary(Binary(value.bytes, 4)),
+    Regex: _encode_regex,
+    re.Pattern: lambda value: _encode_regex(Regex.from_native(value)),
+    Timestamp: lambda value: {"$timestamp": {"t": value.time, "i": value.inc}},
+    Code: _encode_code,
+    DBRef: lambda value: dict(value.as_doc()),
+    MinKey: lambda value: {"$minKey": 1},
+    MaxKey: lambda value: {"$maxKey": 1},
+    Mapping: dict,
+    str: str.__str__,
+    int: int,
+    float: float,
+}
+
+# ------------------------------------------------------------------------------------- reading
+
+
+def loads(body: bytes) -> Any:
+    """Read a body that holds documents.
+
+    Args:
+        body: UTF-8.
+
+    Returns:
+        Documents, lists and values with BSON's types; datetimes are naive and UTC.
+
+    Raises:
+        BodyError: It is no JSON, or not what may be stored.
+    """
+    return decode(parse(body))
+
+
+def parse(body: bytes) -> Any:
+    """Read JSON and leave its ``$`` objects as they stand.
+
+    Raises:
+        BodyError: It is no JSON, an object in it has a key twice, or an integer in it has
+            more than 64 bits.
+    """
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(body, error) from error
+    # PERF: the exact reader is several times slower. Every key is followed by a colon, so
+    # where there are as many colons as keys were read, none of them stood twice.
+    keys, exact = _survey(raw)
+    if exact and keys == len(_KEY_AND_COLON.findall(body)):
+        return raw
+    return _parse_exactly(body)
+
+
+def _malformed(body: bytes, error: orjson.JSONDecodeError) -> BodyError:
+    message = str(error)
+    if "depth limit" in message:
+        return _too_deep()
+    if not body.strip():
+        return BodyError("body.malformed", "The body is empty; JSON is expected.")
+    return BodyError("body.malformed", f"The body is not JSON: {message}.")
+
+
+def _too_deep() -> BodyError:
+    return BodyError("body.too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _survey(raw: Any) -> tuple[int, bool]:
+    """Count the keys of all objects, and tell whether no number can have lost digits."""
+    keys = 0
+    exact = True
+    stack = [raw]
+    while stack:
+        value = stack.pop()
+        kind = type(value)
+        if kind is dict:
+            keys += len(value)
+            stack.extend(value.values())
+        elif kind is list:
+            stack.extend(value)
+        elif kind is float:
+            exact = exact and -_SUSPICIOUS_FLOAT < value < _SUSPICIOUS_FLOAT
+        elif kind is int:
+            exact = exact and value in INT64
+    return keys, exact
+
+
+def _parse_exactly(body: bytes) -> Any:
+    try:
+        return _EXACT.decode(body.decode("utf-8"))
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise BodyError("body.duplicate_key", f"The key {key!r} stands twice.")
+            seen.add(key)
+    return found
+
+
+def _integer(text: str) -> int:
+    # NOTE: int() itself refuses thousands of digits with a ValueError.
+    if len(text) > 20 or (value := int(text)) not in INT64:
+        raise BodyError("body.invalid_value", f"The integer {text[:24]} has more than 64 bits.")
+    return value
+
+
+_EXACT = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer)
+
+
+class _Invalid(Exception):
+    """Something that can't be stored; the path to it grows on the way up."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.path: list[str | int] = []
+
+
+def decode(value: Any) -> Any:
+    """Turn parsed JSON into what is stored: Extended JSON objects into values, keys checked.
+
+    The value is changed in place where that is possible.
+
+    Raises:
+        BodyError: Names the place of what is wrong.
+    """
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return value
+    try:
+        return _decode(value, 1)
+    except _Invalid as error:
+        path = [str(part) for part in reversed(error.path)]
+        place = f" (at {'.'.join(path)})" if path else ""
+        nested: Any = [error.reason]
+        for part in reversed(path):
+            nested = {part: nested}
+        raise BodyError(
+            error.code,
+            error.reason + place,
+            field_errors=nested if path else None,
+        ) from error
+
+
+def _decode(value: Any, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise _too_deep()
+    if type(value) is list:
+        for index, item in enumerate(value):
+            kind = type(item)
+            if kind is dict or kind is list:
+                try:
+                    value[index] = _decode(item, depth + 1)
+                except _Invalid as error:
+                    error.path.append(index)
+                    raise
+        return value
+    for key, item in value.items():
+        # PERF: an identifier is a good key, and most keys are identifiers.
+        if not key.isidentifier() and not _is_key(key):
+            if key.startswith("$"):
+                return _decode_wrapper(value, depth)
+            raise _Invalid("body.invalid_key", _key_reason(key))
+        kind = type(item)
+        if kind is dict or kind is list:
+            try:
+                value[key] = _decode(item, depth + 1)
+            except _Invalid as error:
+                error.path.append(key)
+                raise
+    return value
+
+
+def _is_key(key: str) -> bool:
+    return bool(key) and key[0] != "$" and "." not in key and "\0" not in key
+
+
+def _key_reason(key: str) -> str:
+    if not key:
+        return "A key is empty."
+    if "\0" in key:
+        return f"The key {key!r} holds NUL."
+    return f"The key {key!r} holds a dot; a key names one field, not a path."
+
+
+def _decode_wrapper(value: dict[str, Any], depth: int) -> Any:
+    keys = tuple(sorted(value))
+    decoder = _DECODERS.get(keys)
+    if decoder is None:
+        dollar = next(key for key in value if key.startswith("$"))
+        if dollar in _WRAPPER_KEYS:
+            raise _Invalid(
+                "body.invalid_value", f"The Extended JSON of {dollar} has other keys than it may."
+            )
+        raise _Invalid("body.invalid_key", f"The key {dollar!r} starts with a dollar sign.")
+    try:
+        return decoder(value, depth)
+    except (ValueError, TypeError, OverflowError, DecimalException, binascii.Error) as error:
+        raise _Invalid(
+            "body.invalid_value", f"The Extended JSON of {keys[-1]} holds no value that it takes."
+        ) from error
+
+
+def _wrong() -> NoReturn:
+    raise ValueError
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else _wrong()
+
+
+def _whole(text: Any, allowed: range) -> int:
+    if re.fullmatch(r"-?[0-9]{1,20}", _text(text)) is None or int(text) not in allowed:
+        _wrong()
+    return int(text)
+
+
+def _decode_double(text: Any) -> float:
+    if _text(text) in {"NaN", "Infinity", "-Infinity"}:
+        return float(text)
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", text) is None:
+        _wrong()
+    value = float(text)
+    return value if math.isfinite(value) else _wrong()
+
+
+def _decode_decimal(text: Any) -> Decimal128:
+    value = Decimal128(_text(text))
+    # NOTE: Decimal128 takes everything that decimal.Decimal does, underscores included.
+    if "_" in text or text != text.strip():
+        _wrong()
+    return value
+
+
+def _decode_date(value: Any) -> datetime | DatetimeMS:
+    if type(value) is dict:
+        if value.keys() != {"$numberLong"}:
+            _wrong()
+        milliseconds = _whole(value["$numberLong"], INT64)
+    elif type(value) is int:
+        milliseconds = value
+    else:
+        moment = datetime.fromisoformat(_text(value))
+        if "T" not in value:
+            _wrong()
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return DatetimeMS(milliseconds)
+
+
+def _decode_binary(value: Any) -> bytes:
+    if type(value) is not dict or value.keys() != {"base64", "subType"}:
+        _wrong()
+    subtype = _text(value["subType"])
+    if re.fullmatch(r"[0-9a-fA-F]{1,2}", subtype) is None:
+        _wrong()
+    data = base64.b64decode(_text(value["base64"]), validate=True)
+    number = int(subtype, 16)
+    return data if number == 0 else Binary(data, number)
+
+
+def _decode_regex(value: Any) -> Regex[str]:
+    if type(value) is not dict or value.keys() != {"pattern", "options"}:
+        _wrong()
+    pattern, options = _text(value["pattern"]), _text(value["options"])
+    if "\0" in pattern or set(options) - set("ilmsux"):
+        _wrong()
+    return Regex(pattern, options)
+
+
+def _decode_timestamp(value: Any) -> Timestamp:
+    if type(value) is not dict or value.keys() != {"t", "i"}:
+        _wrong()
+    for part in value.values():
+        if type(part) is not int or not 0 <= part < 2**32:
+            _wrong()
+    return Timestamp(value["t"], value["i"])
+
+
+def _decode_uuid(value: Any) -> Binary:
+    return Binary(uuid.UUID(_text(value)).bytes, 4)
+
+
+def _decode_oid(value: Any) -> ObjectId:
+    return ObjectId(_text(value)) if re.fullmatch(r"[0-9a-fA-F]{24}", value) else _wrong()
+
+
+def _decode_scoped_code(value: dict[str, Any], depth: int) -> Code:
+    scope = value["$scope"]
+    return Code(_text(value["$code"]), _decode(scope, depth + 1) if scope else {})
+
+
+def _decode_reference(value: dict[str, Any], depth: int) -> DBRef:
+    identity = value["$id"]
+    if type(identity) is dict or type(identity) is list:
+        identity = _decode(identity, depth + 1)
+    database = value.get("$db")
+    return DBRef(_text(value["$ref"]), identity, database if database is None else _text(database))
+
+
+def _constant(result: Any, expected: Any) -> Callable[[Any], Any]:
+    return lambda value: result if value == expected else _wrong()
+
+
+_SIMPLE: dict[str, Callable[[Any], Any]] = {
+    "$oid": _decode_oid,
+    "$date": _decode_date,
+    "$numberInt": lambda value: _whole(value, INT32),
+    "$numberLong": lambda value: Int64(_whole(value, INT64)),
+    "$numberDouble": _decode_double,
+    "$numberDecimal": _decode_decimal,
+    "$binary": _decode_binary,
+    "$uuid": _decode_uuid,
+    "$regularExpression": _decode_regex,
+    "$timestamp": _decode_timestamp,
+    "$code": lambda value: Code(_text(value)),
+    "$symbol": _text,
+    "$minKey": _constant(MinKey(), 1),
+    "$maxKey": _constant(MaxKey(), 1),
+}
+
+
+def _simple(key: str, decoder: Callable[[Any], Any]) -> Callable[[dict[str, Any], int], Any]:
+    return lambda value, depth: decoder(value[key])
+
+
+#: How each Extended JSON object is read, by its sorted keys.
+_DECODERS: dict[tuple[str, ...], Callable[[dict[str, Any], int], Any]] = {
+    **{(key,): _simple(key, decoder) for key, decoder in _SIMPLE.items()},
+    ("$code", "$scope"): _decode_scoped_code,
+    ("$id", "$ref"): _decode_reference,
+    ("$db", "$id", "$ref"): _decode_reference,
+}
+_WRAPPER_KEYS = {key for keys in _DECODERS for key in keys}

@@ -1,0 +1,208 @@
+"""The ``falcorest`` command."""
+
+from __future__ import annotations
+
+import getpass
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+from pymongo.collection import Collection
+
+from falcorest import __version__, auth
+from falcorest.embedded import Engine, engine, secret
+from falcorest.errors import ConfigurationError, Problem
+from falcorest.query import Document
+from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
+from falcorest.server import open_database, resolve_collections, with_secret
+from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
+from falcorest.terminal import resources, show, welcome, where
+
+T = TypeVar("T")
+
+
+class _Commands(click.Group):
+    """Turns what goes wrong into a clear line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command: exit code 2 for the configuration, 1 for the rest."""
+        signal.signal(signal.SIGTERM, _stop)
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(f"falcorest: {problem}", err=True)
+            sys.exit(2)
+        except Problem as error:
+            click.echo(f"falcorest: {error.detail}", err=True)
+            sys.exit(1)
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + signum)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="falcorest")
+def main() -> None:
+    """Serve a MongoDB database as a REST API.
+
+    Settings come from the environment, from .env and from falcorest.toml in this folder.
+    """
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where to listen; 0 takes a free port.",
+)
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Processes."
+)
+@click.option(
+    "--threads",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Requests that each process serves at once.",
+)
+@click.option(
+    "--server",
+    default=SERVERS[0],
+    show_default=True,
+    type=click.Choice(SERVERS),
+    help="What runs the application.",
+)
+@click.option("--demo", is_flag=True, help="Fill an empty database with sample data.")
+def serve(host: str, port: int, workers: int, threads: int, server: str, demo: bool) -> None:
+    """Serve the database that is configured, or an embedded one."""
+    settings = load_settings()
+    run = Run(server, host, port, workers, threads)
+    check_run(run, settings)
+    run = run.bound()
+    with _opened(settings, serving=True) as (settings, running):
+        settings = with_secret(settings)
+        with closing(_Client(settings)) as client:
+            served = prepare(settings, client.database, demo=demo)
+            shown = welcome(settings, running, run, served, client.database)
+        load = loader(settings, served, demo=demo)
+        run_server(run, load, ready=lambda: show(*shown))
+
+
+@main.command()
+@click.argument("username")
+@click.option("--role", "roles", multiple=True, help="What the user is; may be repeated.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def createuser(username: str, roles: tuple[str, ...], password_stdin: bool) -> None:
+    """Make a user who can log in."""
+
+    def create(users: Collection[Document]) -> str:
+        if auth.user_exists(users, username):
+            raise click.ClickException(f"There is a user {username!r} already.")
+        auth.create_user(users, username, _password(password_stdin), roles)
+        return f"The user {username!r} is made."
+
+    click.echo(_with_users(create))
+
+
+@main.command()
+@click.argument("username")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def passwd(username: str, password_stdin: bool) -> None:
+    """Give a user another password."""
+
+    def change(users: Collection[Document]) -> str:
+        auth.change_password(users, username, _password(password_stdin))
+        return f"The user {username!r} has another password."
+
+    click.echo(_with_users(change))
+
+
+@main.command()
+@click.argument("username")
+def deleteuser(username: str) -> None:
+    """Remove a user."""
+
+    def delete(users: Collection[Document]) -> str:
+        auth.delete_user(users, username)
+        return f"The user {username!r} is gone."
+
+    click.echo(_with_users(delete))
+
+
+@main.command()
+def users() -> None:
+    """List the users."""
+    for user in _with_users(auth.list_users):
+        roles = ", ".join(map(str, user.get("roles") or []))
+        click.echo(f"{user.get('username')}  ({roles})" if roles else user.get("username"))
+
+
+@main.command()
+def check() -> None:
+    """Check the configuration and the database behind it."""
+    settings = load_settings()
+    with _opened(settings, serving=False) as (settings, running):
+        settings = with_secret(settings)
+        with closing(_Client(settings)) as client:
+            served = resolve_collections(settings, client.database)
+            show(
+                resources(settings, served, client.database, indexes=True),
+                f"Data is {where(settings, running, client.database)}.",
+                "All is well.",
+            )
+
+
+# ------------------------------------------------------------------------------- plumbing
+
+
+class _Client:
+    """The database of the settings, and how to let go of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.database = open_database(settings)
+
+    def close(self) -> None:
+        self.database.client.close()
+
+
+@contextmanager
+def _opened(settings: Settings, *, serving: bool) -> Iterator[tuple[Settings, Engine | None]]:
+    """Run the embedded engine where the settings want it; yield settings that know it."""
+    if settings.engine != EMBEDDED:
+        yield settings, None
+        return
+    with engine(settings.data_dir, settings.mongod, serving=serving) as running:
+        key = settings.jwt_secret_key or secret(settings.data_dir)
+        yield settings.replace(embedded_uri=running.uri, jwt_secret_key=key), running
+
+
+def _with_users(work: Callable[[Collection[Document]], T]) -> T:
+    settings = load_settings()
+    if settings.engine == IN_MEMORY:
+        raise ConfigurationError(
+            "MONGODB_URI: a database in memory has no users to manage from here; "
+            "with FALCOREST_REGISTRATION=open, POST /register makes one."
+        )
+    with (
+        _opened(settings, serving=False) as (settings, _),
+        closing(_Client(settings)) as client,
+    ):
+        return work(client.database[settings.user_collection])
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Password, again: ") != password:
+        raise click.ClickException("The two passwords differ.")
+    return password

@@ -1,0 +1,281 @@
+"""Connections to MongoDB, transactions where it has them, and its errors made ours."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import pymongo
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+    WriteError,
+)
+from pymongo.errors import (
+    ConfigurationError as DriverConfigurationError,
+)
+from pymongo.read_concern import ReadConcern
+
+from falcorest.errors import (
+    ConfigurationError,
+    Conflict,
+    ContentTooLarge,
+    FalcorestError,
+    NotSupported,
+    QueryError,
+    ServerError,
+    Unavailable,
+    WriteRefused,
+)
+
+MongoDatabase: TypeAlias = Database[dict[str, Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# NOTE: the last three are what mongomock raises: for what it lacks, and for a pattern.
+_DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, NotImplementedError, re.error)
+_RETRY_AFTER = {"Retry-After": "1"}
+
+#: What MongoDB means by the error codes with which it refuses a write.
+_REFUSALS = {
+    2: "a value in it is not one that MongoDB takes there",
+    14: "a value is of the wrong type for its operator or field",
+    28: "a path leads through something that is not an object",
+    40: "two parts of the update change the same path",
+    53: "the _id is of a type that can't be one",
+    66: "the _id of a document can't be changed",
+    121: "the collection's validator doesn't accept the document",
+    166: "the view can't be written to",
+}
+_TOO_LARGE = {10334, 17419, 17420, 5195400}
+_WRITE_CONFLICT = 112
+_TIMED_OUT = {50, 262, 202}
+_NO_TRANSACTIONS = 20
+
+
+def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
+    """Return a database; nothing is sent to it yet.
+
+    Args:
+        uri: ``mongodb://``, ``mongodb+srv://`` or ``mongomock://``.
+        name: Name of the database; None takes the one that the URI names.
+        timeout_ms: How long an operation may wait for the database, in milliseconds.
+            ``timeoutMS`` and the like in the URI win.
+
+    Raises:
+        ConfigurationError: The URI is malformed, or no database is named.
+    """
+    if uri.startswith("mongomock://"):
+        return _mock_client()[name or "falcorest"]
+    given = {option.lower() for option, _ in parse_qsl(urlsplit(uri).query)}
+    options: dict[str, Any] = {
+        "appname": "falcorest",
+        "connectTimeoutMS": timeout_ms,
+        "serverSelectionTimeoutMS": timeout_ms,
+        "timeoutMS": timeout_ms,
+        "unicode_decode_error_handler": "replace",
+    }
+    ours = {option: value for option, value in options.items() if option.lower() not in given}
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            uri, connect=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO, **ours
+        )
+        return client[name] if name else client.get_default_database()
+    except DriverConfigurationError as error:
+        if name is None and "default database" in str(error):
+            raise ConfigurationError(
+                "DATABASE: it isn't set, and MONGODB_URI doesn't name a database."
+            ) from error
+        raise ConfigurationError(f"MONGODB_URI: {error}") from error
+    except (PyMongoError, ValueError) as error:
+        raise ConfigurationError(f"MONGODB_URI: {error}") from error
+
+
+def _mock_client() -> MongoClient[dict[str, Any]]:
+    try:
+        import mongomock
+    except ImportError as error:
+        raise ConfigurationError(
+            "MONGODB_URI: mongomock:// needs mongomock: pip install 'falcorest[mock]'"
+        ) from error
+    client: MongoClient[dict[str, Any]] = mongomock.MongoClient()
+    return client
+
+
+def in_memory(database: Any) -> bool:
+    """Tell whether a database is one of mongomock."""
+    return not isinstance(database, Database)
+
+
+class Transactions:
+    """Runs several operations as one, where the database can.
+
+    Args:
+        database: Its client holds the sessions.
+    """
+
+    def __init__(self, database: MongoDatabase) -> None:
+        self._database = database
+
+    @functools.cached_property
+    def supported(self) -> bool:
+        """Whether the database has transactions: a replica set or a sharded cluster does."""
+        if in_memory(self._database):
+            return False
+        hello = self._database.client.admin.command("hello")
+        return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+    def run(self, work: Callable[[ClientSession | None], T]) -> T:
+        """Run work, in a transaction where there are any; an exception in it undoes all of it.
+
+        Args:
+            work: Gets the session to pass to every operation, None without transactions. It
+                may be called again when the transaction met another one.
+        """
+        if not self.supported:
+            return work(None)
+        client = self._database.client
+        with pymongo.timeout(client.options.timeout), client.start_session() as session:
+            # NOTE: snapshot, so that what is counted is what is written, on shards too.
+            return session.with_transaction(work, read_concern=ReadConcern("snapshot"))
+
+
+def translated(write: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a decorator that turns driver errors into ours.
+
+    Args:
+        write: Whether what is decorated writes, so that a broken connection leaves open
+            whether it happened.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return function(*args, **kwargs)
+            except _DRIVER_ERRORS as error:
+                raise translate(error, write=write) from error
+
+        return wrapper
+
+    return decorate
+
+
+def translate(error: Exception, *, write: bool = False) -> FalcorestError:
+    """Return our exception for one of the driver's. Its text stays in the log.
+
+    Args:
+        error: Raised by pymongo, bson or mongomock.
+        write: Whether it came out of a write.
+    """
+    if isinstance(error, DuplicateKeyError):
+        return duplicate(error.details or {}, str(error))
+    if isinstance(error, BulkWriteError):
+        return _translate_bulk(error)
+    if isinstance(error, NotImplementedError):
+        return NotSupported("database.unsupported", "The database in memory can't do this.")
+    if isinstance(error, re.error):
+        return QueryError("query.refused", "The pattern can't be read.")
+    if isinstance(error, (DocumentTooLarge, OverflowError)):
+        return ContentTooLarge(
+            "body.too_large", "A document may have 16 MiB at most, and its integers 64 bits."
+        )
+    if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+        return _unavailable("database.unavailable", "The database can't be reached.")
+    if isinstance(error, ConnectionFailure | WriteConcernError) or _timed_out(error):
+        return _translate_interruption(error, write)
+    if isinstance(error, OperationFailure):
+        return _translate_failure(error, write)
+    return ServerError("server.error", "The database answered something unexpected.")
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, PyMongoError) and error.timeout
+
+
+def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
+    if write and not isinstance(error, ExecutionTimeout):
+        return _unavailable(
+            "write.outcome_unknown",
+            "The database didn't confirm the write in time. It may have happened.",
+        )
+    if isinstance(error, NetworkTimeout) or _timed_out(error):
+        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+    return _unavailable("database.unavailable", "The connection to the database broke.")
+
+
+def _translate_failure(error: OperationFailure, write: bool) -> FalcorestError:
+    code = error.code or 0
+    if code in _TOO_LARGE:
+        return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
+    if code in _TIMED_OUT:
+        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+    if code == _WRITE_CONFLICT or error.has_error_label("TransientTransactionError"):
+        return Conflict(
+            "write.conflict", "Another write came in between; nothing was changed. Try again."
+        )
+    if isinstance(error, WriteError) or (code in _REFUSALS and write):
+        return refused(code)
+    if code in {13, 18, 8000}:
+        return ServerError("server.error", "The server may not do this on its database.")
+    if write:
+        return refused(code)
+    return QueryError("query.refused", "The database can't run this query.")
+
+
+def _translate_bulk(error: BulkWriteError) -> FalcorestError:
+    errors = (error.details or {}).get("writeErrors") or []
+    if not errors:
+        return _translate_interruption(error, write=True)
+    first = errors[0]
+    if first.get("code") in {11000, 11001}:
+        return duplicate(first, str(first.get("errmsg", "")))
+    if first.get("code") in _TOO_LARGE:
+        return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
+    return refused(first.get("code", 0))
+
+
+def duplicate(details: Any, message: str) -> Conflict:
+    """Return the error for a value that another document has already.
+
+    Args:
+        details: The driver's; its ``keyPattern`` names the fields.
+        message: The driver's; it is searched where there is no pattern.
+    """
+    fields: Iterable[str] = details.get("keyPattern") or ()
+    names = list(fields) or ["_id"]
+    if not fields and "_id" not in message and "index: " in message:
+        names = []
+    quoted = ", ".join(names) or "a unique index"
+    return Conflict(
+        "document.duplicate",
+        f"Another document has the same value in {quoted}.",
+        field_errors={name: ["Another document has this value."] for name in names},
+    )
+
+
+def refused(code: int) -> WriteRefused:
+    """Return the error for a write that MongoDB refuses with this code of its own."""
+    reason = _REFUSALS.get(code, "it breaks a rule of MongoDB or of the collection")
+    return WriteRefused("write.refused", f"The write is refused: {reason}.")
+
+
+def _unavailable(code: str, detail: str) -> Unavailable:
+    return Unavailable(code, detail, headers=_RETRY_AFTER)

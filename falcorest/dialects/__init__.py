@@ -1,0 +1,8 @@
+"""Dialects: how a query string is read, and how an answer is wrapped."""
+
+from __future__ import annotations
+
+from falcorest.dialects.base import Dialect
+from falcorest.dialects.typed import TypedDialect
+
+__all__ = ["Dialect", "TypedDialect"]

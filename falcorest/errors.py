@@ -1,0 +1,252 @@
+"""The exceptions of falcorest, and the one JSON shape in which a client sees them.
+
+::
+
+    FalcorestError
+    ├── ConfigurationError            a setting or a declaration is wrong; no client sees it
+    └── Problem                       an answer to a client
+        ├── BadRequest           400
+        │   ├── QueryError            the query string or the id in the path
+        │   └── BodyError             the request body
+        ├── Unauthorized         401
+        ├── Forbidden            403
+        ├── NotFound             404
+        ├── MethodNotAllowed     405
+        ├── Conflict             409
+        ├── ContentTooLarge      413
+        ├── UnsupportedMediaType 415
+        ├── WriteRefused         422
+        ├── ServerError          500
+        ├── NotSupported         501
+        └── Unavailable          503
+
+A problem is written as ``application/problem+json`` (RFC 9457). Its ``code`` is a slug from
+:data:`CODES` and stays the same from one release to the next; ``detail`` is for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+
+#: Every ``code`` that a client can meet: its HTTP status and what it means.
+CODES: dict[str, tuple[int, str]] = {
+    "query.malformed": (400, "The query string is not form-encoded UTF-8 of `name=value` pairs."),
+    "query.unknown_parameter": (400, "This request takes no such parameter."),
+    "query.repeated_parameter": (400, "A parameter that may stand once stands twice."),
+    "query.reserved_parameter": (400, "The parameter is reserved and not served here."),
+    "query.invalid_field": (400, "A field name is empty, has an empty part, a leading `$` or NUL."),
+    "query.unknown_operator": (400, "There is no such filter operator."),
+    "query.unknown_hint": (400, "There is no such type hint."),
+    "query.operator_hint": (400, "The operator doesn't take a value of this type hint."),
+    "query.invalid_value": (400, "The literal doesn't fit its type hint or its operator."),
+    "query.invalid_group": (400, "An `and`, `or` or `nor` group can't be read."),
+    "query.invalid_sort": (400, "`_sort` can't be read."),
+    "query.invalid_projection": (400, "`_projection` can't be read."),
+    "query.invalid_limit": (400, "`_limit` is not a number within its bounds."),
+    "query.invalid_skip": (400, "`_skip` is not a number within its bounds."),
+    "query.too_complex": (400, "The query is nested too deeply or has too many parts."),
+    "query.regex_disabled": (400, "Regular expressions are switched off."),
+    "query.refused": (400, "MongoDB can't run this query."),
+    "id.invalid": (400, "The id in the path can't be read."),
+    "body.malformed": (400, "The body is not JSON."),
+    "body.invalid_key": (400, "A key in the body may not be stored."),
+    "body.duplicate_key": (400, "An object in the body has the same key twice."),
+    "body.invalid_value": (400, "A value in the body is out of range or no Extended JSON."),
+    "body.too_deep": (400, "The body is nested too deeply."),
+    "body.wrong_type": (400, "The body, or a part of it, is of another type than expected."),
+    "body.invalid_update": (400, "The body is not an update that is allowed."),
+    "auth.required": (401, "The request needs credentials."),
+    "auth.invalid": (401, "The credentials are wrong or have expired."),
+    "bulk.unfiltered": (403, "A bulk write needs a filter."),
+    "bulk.too_many": (403, "A bulk write matches more documents than it may touch."),
+    "route.not_found": (404, "Nothing is served at this address."),
+    "document.not_found": (404, "There is no such document."),
+    "method.not_allowed": (405, "The address doesn't serve this method."),
+    "document.duplicate": (409, "Another document has the same value in a unique field."),
+    "write.conflict": (409, "Another write came in between; nothing was changed."),
+    "body.too_large": (413, "The body, or the document it makes, is too large."),
+    "body.unsupported_type": (415, "The body is of a media type that isn't read here."),
+    "write.refused": (422, "MongoDB refuses the write; nothing was changed."),
+    "server.error": (500, "Something broke in the server; its log says what."),
+    "http.error": (500, "An HTTP error without a slug of its own; `status` says which."),
+    "database.unsupported": (501, "The database behind the server can't do this."),
+    "database.unavailable": (503, "The database can't be reached."),
+    "query.timeout": (503, "The database didn't answer within the time limit."),
+    "write.outcome_unknown": (503, "The connection broke during a write; it may have happened."),
+}
+
+
+class FalcorestError(Exception):
+    """Base class of everything that falcorest raises on purpose."""
+
+
+class ConfigurationError(FalcorestError):
+    """A setting, or a declaration in code, is wrong.
+
+    Args:
+        *problems: One clear line for each thing that is wrong.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Problem(FalcorestError):
+    """An error that is answered to a client, in the shape of RFC 9457.
+
+    Args:
+        code: A slug from :data:`CODES`.
+        detail: One or two sentences that name what is wrong.
+        parameter: The query parameter at fault.
+        field_errors: Messages by field, nested as the body is, list indexes as keys.
+        headers: Response headers that belong to the error.
+        **members: Further members of the JSON object.
+    """
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        parameter: str | None = None,
+        field_errors: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.parameter = parameter
+        self.field_errors = field_errors
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the members of the problem object."""
+        problem = problem_object(self.status, self.code, self.detail)
+        if self.parameter is not None:
+            problem["parameter"] = self.parameter
+        if self.field_errors is not None:
+            problem["field-errors"] = self.field_errors
+        return problem | self.members
+
+
+def problem_object(status: int, code: str, detail: str) -> dict[str, Any]:
+    """Return the members that every problem has.
+
+    Args:
+        status: HTTP status.
+        code: Stable slug.
+        detail: What is wrong, for people.
+    """
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+
+
+def problem_json(problem: Mapping[str, Any]) -> bytes:
+    """Return a problem object as JSON; what can't be written as UTF-8 is escaped."""
+    try:
+        return orjson.dumps(problem)
+    except orjson.JSONEncodeError:
+        readable = {
+            key: value.encode("utf-8", "backslashreplace").decode()
+            for key, value in problem.items()
+            if isinstance(value, str)
+        }
+        return orjson.dumps({**readable, "status": problem["status"]})
+
+
+class BadRequest(Problem):
+    """400: the request itself is wrong."""
+
+    status = 400
+
+
+class QueryError(BadRequest):
+    """400: the query string, or the id in the path, is wrong."""
+
+
+class BodyError(BadRequest):
+    """400: the body is wrong."""
+
+
+class Unauthorized(Problem):
+    """401: credentials are missing or wrong."""
+
+    status = 401
+
+
+class Forbidden(Problem):
+    """403: the caller may not do this."""
+
+    status = 403
+
+
+class NotFound(Problem):
+    """404: there is no such place or document."""
+
+    status = 404
+
+
+class MethodNotAllowed(Problem):
+    """405: the place doesn't serve this method."""
+
+    status = 405
+
+
+class Conflict(Problem):
+    """409: another document or another write is in the way."""
+
+    status = 409
+
+
+class ContentTooLarge(Problem):
+    """413: the body is too large."""
+
+    status = 413
+
+
+class UnsupportedMediaType(Problem):
+    """415: the body is of a type that isn't read."""
+
+    status = 415
+
+
+class WriteRefused(Problem):
+    """422: MongoDB refuses the write."""
+
+    status = 422
+
+
+class ServerError(Problem):
+    """500: something broke in the server."""
+
+    status = 500
+
+
+class NotSupported(Problem):
+    """501: the database can't do this."""
+
+    status = 501
+
+
+class Unavailable(Problem):
+    """503: the database can't be reached, or not in time."""
+
+    status = 503

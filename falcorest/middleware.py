@@ -1,0 +1,73 @@
+"""Middleware: who is calling, what is asked for, within which bounds.
+
+It acts in ``process_resource``, on the views of its own :class:`~falcorest.api.FalcoRest` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import falcon
+
+from falcorest.auth.methods import authenticate
+from falcorest.errors import QueryError
+from falcorest.methods import Fetch, List
+from falcorest.query import Query
+from falcorest.views import ResourceView
+
+
+class Middleware:
+    """Prepares a request for its view, or refuses it.
+
+    Leaves the caller in ``req.context.user`` and what is asked in ``req.context.query``.
+
+    Args:
+        views: The views that it acts on.
+    """
+
+    def __init__(self, views: Container[object]) -> None:
+        self._views = views
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: Any, params: dict[str, Any]
+    ) -> None:
+        """Authenticate the caller, parse the query string, bound it, guard bulk writes.
+
+        Raises:
+            Problem: The request is refused.
+        """
+        if not isinstance(resource, ResourceView) or resource not in self._views:
+            return
+        view = resource
+        method = (view.item_methods if params else view.collection_methods).get(req.method)
+        if method is None:
+            return
+        context = req.context
+        if view.authentication_methods:
+            context.user = authenticate(
+                req, view.authentication_methods, required=req.method not in view.public_methods
+            )
+        else:
+            context.user = None
+        dialect = view.dialect
+        if method is List:
+            query = dialect.parse_list(req.query_string)
+            context.query = view.policy.bound_list(query, dialect.default_limit)
+        elif method is Fetch:
+            context.query = dialect.parse_item(req.query_string)
+        elif method.bulk_write:
+            context.query = dialect.parse_bulk(req.query_string)
+            view.policy.require_filter(context.query)
+        elif req.query_string:
+            refuse_parameters(req.query_string)
+
+
+def refuse_parameters(query_string: str) -> Query:
+    """Refuse a query string where none is taken.
+
+    Raises:
+        QueryError: Always.
+    """
+    name = query_string.partition("&")[0].partition("=")[0]
+    raise QueryError("query.unknown_parameter", "This request takes no parameters.", parameter=name)

@@ -1,0 +1,232 @@
+"""Runs the zero-code application under granian, gunicorn or waitress."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NoReturn
+
+import falcon
+
+from falcorest.database import MongoDatabase
+from falcorest.demo import fill
+from falcorest.embedded import die_with_parent
+from falcorest.errors import ConfigurationError
+from falcorest.server import Served, build_app, open_database, resolve_collections
+from falcorest.settings import IN_MEMORY, Settings
+
+SERVERS = ("granian", "gunicorn", "waitress")
+
+_GRACE_SECONDS = 30
+_LISTEN_SECONDS = 30.0
+
+App = falcon.App[Any, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the application is to be run.
+
+    Attributes:
+        server: One of SERVERS.
+        host: Where it listens.
+        port: Likewise.
+        workers: How many processes.
+        threads: How many requests each of them serves at once.
+    """
+
+    server: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def bound(self) -> Run:
+        """Return this with a port that is free; port 0 means any.
+
+        Raises:
+            ConfigurationError: The port is taken, or the host isn't here.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+                # NOTE: a port that another socket listens on can be bound, but not listened on.
+                probe.listen(1)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"--host {self.host} --port {self.port}: {error.strerror}."
+                ) from error
+            port = int(probe.getsockname()[1])
+        return Run(self.server, self.host, port, self.workers, self.threads)
+
+
+def check_run(run: Run, settings: Settings) -> None:
+    """Refuse a way to run that can't be.
+
+    Raises:
+        ConfigurationError: Several workers where there can be only one.
+    """
+    if run.workers > 1 and settings.engine == IN_MEMORY:
+        raise ConfigurationError("--workers: a database in memory is served by one worker.")
+    if run.workers > 1 and run.server == "waitress":
+        raise ConfigurationError("--workers: waitress is one process; give it more --threads.")
+
+
+def worker_app(settings: Settings, served: list[Served], demo: bool, parent: int) -> App:
+    """Make the application inside a worker.
+
+    Args:
+        settings: With the place of the data and the key for tokens known.
+        served: The collections.
+        demo: Whether a database in memory, where every start begins anew, gets the sample.
+        parent: The process of ``falcorest serve``; the worker ends with it.
+    """
+    logging.basicConfig(
+        level=logging.WARNING, format="[%(levelname)s] %(name)s: %(message)s", stream=sys.stderr
+    )
+    if os.getpid() != parent:
+        die_with_parent()
+        if os.getppid() != parent:
+            sys.exit(1)
+    database = open_database(settings)
+    if settings.engine == IN_MEMORY:
+        prepare(settings, database, demo=demo)
+    return build_app(settings, database, served)
+
+
+def prepare(settings: Settings, database: MongoDatabase, *, demo: bool) -> list[Served]:
+    """Fill the database where that is asked for, and find the collections to serve.
+
+    Args:
+        settings: Where the data is.
+        database: Open.
+        demo: Whether an empty database gets the sample.
+    """
+    if demo:
+        fill(settings, database)
+    return resolve_collections(settings, database)
+
+
+def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in flight are finished.
+
+    Args:
+        run: How.
+        load: Makes the application, in a worker.
+        ready: Called when the server listens.
+    """
+    owner = os.getpid()
+    serve = {"granian": _granian, "gunicorn": _gunicorn, "waitress": _waitress}[run.server]
+    try:
+        serve(run, load, ready)
+    except SystemExit as error:
+        if os.getpid() != owner:
+            # NOTE: a worker that gunicorn forked must not go on in what called this function,
+            # where its parent's clean-up stands.
+            _leave(error.code)
+        if error.code:
+            raise
+
+
+def _leave(code: Any) -> NoReturn:
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    server = Server(
+        "falcorest",
+        address=run.host,
+        port=run.port,
+        interface=Interfaces.WSGI,
+        workers=run.workers,
+        blocking_threads=run.threads,
+        websockets=False,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_GRACE_SECONDS,
+    )
+    server.on_startup(
+        threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
+    )
+    server.serve(target_loader=load, wrap_loader=False)
+
+
+def _when_listening(run: Run, ready: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _LISTEN_SECONDS
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(run.host, run.host)
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection((host, run.port), timeout=1):
+            ready()
+            return
+        time.sleep(0.02)
+
+
+def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
+    from gunicorn.app.base import BaseApplication
+
+    class Application(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            options = {
+                "bind": run.url.removeprefix("http://"),
+                "workers": run.workers,
+                "threads": run.threads,
+                "worker_class": "gthread",
+                "graceful_timeout": _GRACE_SECONDS,
+                "loglevel": "warning",
+                "proc_name": "falcorest",
+                "control_socket_disable": True,
+                "when_ready": lambda arbiter: ready(),
+            }
+            for name, value in options.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> App:
+            return load()
+
+    Application().run()
+
+
+def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
+    from waitress.server import create_server
+
+    server = create_server(load(), host=run.host, port=run.port, threads=run.threads, ident=None)
+
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    ready()
+    try:
+        server.run()
+    finally:
+        server.close()
+
+
+def loader(settings: Settings, served: list[Served], *, demo: bool) -> Callable[[], App]:
+    """Return what makes the application in a worker of this process."""
+    return functools.partial(worker_app, settings, served, demo, os.getpid())

@@ -1,0 +1,275 @@
+"""The zero-code server: settings become resources and views, and a server runs them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+from pymongo.errors import OperationFailure, PyMongoError
+
+from falcorest.api import FalcoRest, log_failure, write_problem
+from falcorest.auth.methods import AuthenticationBase
+from falcorest.auth.tokens import JWTAuthentication, TokenIssuer
+from falcorest.auth.views import LoginView, MeView, RegisterView
+from falcorest.database import MongoDatabase, connect, in_memory
+from falcorest.dialects import TypedDialect
+from falcorest.errors import ConfigurationError, problem_object
+from falcorest.methods import ALL, READING
+from falcorest.resource import Resource
+from falcorest.settings import (
+    DEFAULT_DATABASE,
+    EMBEDDED,
+    EXTERNAL,
+    ResourceSettings,
+    Settings,
+    is_resource_name,
+    load_settings,
+)
+from falcorest.views import ResourceView
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A collection that is served.
+
+    Attributes:
+        name: The name of the resource.
+        collection: The name of the collection.
+        read_only: Whether it is a MongoDB view, which can't be written to.
+    """
+
+    name: str
+    collection: str
+    read_only: bool
+
+
+def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
+    """Make the WSGI application of the zero-code server.
+
+    It connects when the first request comes, so that it may be made before a server forks.
+
+    Args:
+        settings: Read from the environment and the working directory unless given.
+
+    Raises:
+        ConfigurationError: The settings are wrong, or don't fit the database.
+    """
+    settings = settings or load_settings()
+    if settings.engine == EMBEDDED:
+        raise ConfigurationError(
+            "MONGODB_URI: it isn't set. A server run by hand needs a database of its own; "
+            "the embedded one runs under falcorest serve only."
+        )
+    settings = with_secret(settings)
+    database = open_database(settings)
+    try:
+        served = resolve_collections(settings, database)
+    finally:
+        if settings.engine == EXTERNAL:
+            database.client.close()
+            database = open_database(settings)
+    return build_app(settings, database, served)
+
+
+def with_secret(settings: Settings) -> Settings:
+    """Return settings that have a key for tokens: in memory, one is made up.
+
+    Raises:
+        ConfigurationError: There is none, and the database is kept.
+    """
+    if settings.jwt_secret_key is not None:
+        return settings
+    if settings.engine == EXTERNAL:
+        raise ConfigurationError(
+            "JWT_SECRET_KEY: it isn't set; it signs access tokens and has 32 bytes or more."
+        )
+    return settings.replace(jwt_secret_key=secrets.token_hex(32))
+
+
+def open_database(settings: Settings) -> MongoDatabase:
+    """Return the database that the settings name."""
+    uri = settings.mongodb_uri or settings.embedded_uri
+    name = settings.database
+    if settings.engine != EXTERNAL:
+        name = name or DEFAULT_DATABASE
+    assert uri is not None
+    return connect(uri, name, timeout_ms=settings.timeout_ms)
+
+
+def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Served]:
+    """Find the collections that the settings name, in the order of their resources' names.
+
+    Named ones that don't exist are made in an embedded database and in memory.
+
+    Args:
+        settings: ``COLLECTIONS`` and the resources of ``falcorest.toml``.
+        database: Where they are.
+
+    Raises:
+        ConfigurationError: One of them isn't there or may not be served, or the database
+            can't be reached.
+    """
+    kinds = collection_kinds(database)
+    named = settings.collections()
+    if named is None:
+        if settings.collections_text is None and settings.engine == EXTERNAL:
+            raise ConfigurationError(
+                "COLLECTIONS: it isn't set; resource:collection pairs, or * for all of them."
+            )
+        found = {
+            name: name
+            for name in kinds
+            if is_resource_name(name) and not settings.never_served(name)
+        }
+        named = found | (settings.named_in_file())
+    problems = []
+    for resource, collection in named.items():
+        if settings.never_served(collection):
+            problems.append(f"COLLECTIONS: {resource}: {collection} is never served.")
+        elif collection not in kinds:
+            if settings.engine != EXTERNAL:
+                database.create_collection(collection)
+                kinds[collection] = "collection"
+            else:
+                problems.append(
+                    f"COLLECTIONS: {resource}: there is no collection {collection} "
+                    f"in the database {database.name}."
+                )
+    problems.extend(
+        f"falcorest.toml: resources.{name}: COLLECTIONS doesn't name it, "
+        "and no collection is given."
+        for name in settings.resources
+        if name not in named
+    )
+    if problems:
+        raise ConfigurationError(*problems)
+    return [
+        Served(name, collection, kinds[collection] == "view")
+        for name, collection in sorted(named.items())
+    ]
+
+
+def collection_kinds(database: MongoDatabase) -> dict[str, str]:
+    """Return the names of all collections with their types, sorted.
+
+    Raises:
+        ConfigurationError: The database can't be reached, or doesn't let us in.
+    """
+    try:
+        if in_memory(database):
+            return dict.fromkeys(sorted(database.list_collection_names()), "collection")
+        return {
+            info["name"]: info["type"]
+            for info in sorted(database.list_collections(), key=lambda info: str(info["name"]))
+        }
+    except OperationFailure as error:
+        raise ConfigurationError(
+            f"MONGODB_URI: the database refuses: {error.details and error.details.get('errmsg')}"
+        ) from error
+    except PyMongoError as error:
+        reason = str(error).partition(", Timeout:")[0]
+        raise ConfigurationError(f"MONGODB_URI: the database can't be reached: {reason}") from error
+
+
+def build_app(
+    settings: Settings, database: MongoDatabase, served: list[Served]
+) -> falcon.App[Any, Any]:
+    """Make the application for collections that have been found."""
+    assert settings.jwt_secret_key is not None
+    app: falcon.App[Any, Any] = falcon.App(middleware=[RequestIds()])
+    app.add_error_handler(Exception, answer_exception)
+    app.add_error_handler(falcon.HTTPError, answer_http_error)
+    tokens = TokenIssuer(settings.jwt_secret_key, settings.token_seconds)
+    authentication = JWTAuthentication(tokens)
+    api = FalcoRest(app, database)
+    for one in served:
+        view = compile_view(one, settings, authentication)
+        api.register(view, name=one.name, url=f"{settings.prefix}/{one.name}")
+    users = database[settings.user_collection]
+    add_place(app, "/login", LoginView(users, tokens, settings.max_body_bytes))
+    add_place(app, "/me", MeView(users, authentication))
+    if settings.registration == "open":
+        add_place(app, "/register", RegisterView(users, settings.max_body_bytes))
+    return app
+
+
+def add_place(app: falcon.App[Any, Any], path: str, view: object) -> None:
+    """Serve a view at a path, with and without a slash at its end."""
+    app.add_route(path, view)
+    app.add_route(f"{path}/", view)
+
+
+def compile_view(
+    served: Served, settings: Settings, authentication: AuthenticationBase
+) -> type[ResourceView]:
+    """Make the view class, and with it the Resource class, of a collection."""
+    own = settings.resources.get(served.name, ResourceSettings())
+    limit = settings.max_limit if own.max_limit is None else own.max_limit
+    affected = settings.max_affected if own.max_affected is None else own.max_affected
+    attributes: Mapping[str, Any] = {
+        "collection": served.collection,
+        "paginate": limit is not None,
+        "max_limit": limit,
+        "bulk_update_limit": affected,
+    }
+    resource = type(f"{served.name}Resource", (Resource,), dict(attributes))
+    return type(
+        f"{served.name}View",
+        (ResourceView,),
+        {
+            "resource": resource,
+            "methods": READING if served.read_only else ALL,
+            "authentication_methods": (authentication,),
+            "public_methods": public_methods(settings),
+            "dialect": TypedDialect(regex=settings.regex, default_limit=limit),
+            "max_body_bytes": settings.max_body_bytes,
+        },
+    )
+
+
+def public_methods(settings: Settings) -> frozenset[str]:
+    """Return the HTTP methods that need no login; HEAD goes with GET."""
+    methods = frozenset(settings.public_methods)
+    return methods | {"HEAD"} if "GET" in methods else methods
+
+
+class RequestIds:
+    """Gives every request an id: its own, if it brought a harmless one, else a new one."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Set the id on the request's context and on the response."""
+        given = req.env.get("HTTP_X_REQUEST_ID")
+        if given is None or _REQUEST_ID.fullmatch(given) is None:
+            given = secrets.token_hex(8)
+        req.context.request_id = given
+        resp.set_header("X-Request-ID", given)
+
+
+def answer_http_error(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
+) -> None:
+    """Answer with a problem for an error of Falcon's."""
+    status = falcon.http_status_to_code(error.status)
+    code = {404: "route.not_found", 405: "method.not_allowed"}.get(status, "http.error")
+    detail = {
+        404: "Nothing is served at this address.",
+        405: "The address doesn't serve this method.",
+    }.get(status, error.description or error.title or "The request can't be served.")
+    write_problem(resp, status, problem_object(status, code, detail))
+    if error.headers:
+        resp.set_headers(error.headers)
+
+
+def answer_exception(
+    req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    """Answer with a problem for what nobody foresaw; the log has the rest."""
+    log_failure(req, error)
+    detail = "Something broke in the server; its log says what, under this request id."
+    write_problem(resp, 500, problem_object(500, "server.error", detail))

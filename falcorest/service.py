@@ -1,0 +1,310 @@
+"""CollectionService: everything that touches a collection, and nothing of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from bson import ObjectId, decode_all
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.cursor import RawBatchCursor
+from pymongo.errors import BulkWriteError
+
+from falcorest.database import MongoDatabase, Transactions, translate, translated
+from falcorest.errors import FalcorestError, NotFound, Problem
+from falcorest.policy import Policy
+from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
+from falcorest.updates import Update
+
+#: How many documents are fetched, and held in memory, at once.
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The outcome of a bulk update.
+
+    Attributes:
+        matched: How many documents the filter matched.
+        modified: How many of them are different now.
+    """
+
+    matched: int
+    modified: int
+
+
+class DocumentStream:
+    """The documents of a query, a batch at a time. The first batch is there at once.
+
+    Attributes:
+        complete: Whether the first batch is all there is.
+
+    Args:
+        cursor: Of a query that has not been read from yet.
+    """
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._first = self._fetch()
+        self.complete = not (self._first and cursor.alive)
+
+    def batches(self) -> Iterator[list[Document]]:
+        """Yield the documents, and let go of the cursor at the end.
+
+        Raises:
+            FalcorestError: The database failed under way.
+        """
+        try:
+            yield self._first
+            while batch := self._fetch():
+                yield batch
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the cursor."""
+        self._cursor.close()
+
+    def first(self) -> list[Document]:
+        """Return the first batch."""
+        return self._first
+
+    def __iter__(self) -> Iterator[Document]:
+        for batch in self.batches():
+            yield from batch
+
+    @translated()
+    def _fetch(self) -> list[Document]:
+        # PERF: one answer of the database is one batch, so that large documents, of which few
+        # fit into an answer, take no more memory than small ones.
+        cursor = self._cursor
+        if not isinstance(cursor, RawBatchCursor):
+            return list(islice(cursor, BATCH))
+        raw = next(cursor, None)
+        return [] if raw is None else decode_all(raw, cursor.collection.codec_options)
+
+
+class CollectionService:
+    """Reads and writes one collection, within its policy.
+
+    Every method raises :class:`~falcorest.errors.Problem` for what MongoDB refuses or can't
+    do, never an exception of the driver.
+
+    Args:
+        database: Where the collection is.
+        name: The collection.
+        policy: What may be asked of it.
+        transactions: Shared by the services of one database.
+    """
+
+    def __init__(
+        self, database: MongoDatabase, name: str, policy: Policy, transactions: Transactions
+    ) -> None:
+        self.collection: Collection[Document] = database[name]
+        self.policy = policy
+        self._transactions = transactions
+
+    # ------------------------------------------------------------------------------- reading
+
+    @translated()
+    def stream(self, query: Query) -> DocumentStream:
+        """Return all documents of a query, to be read batch by batch."""
+        find = getattr(self.collection, "find_raw_batches", None) or self.collection.find
+        return DocumentStream(self._find(find, query, query.limit))
+
+    @translated()
+    def page(self, query: Query) -> Page:
+        """Return the documents of a query, and whether there are more behind its limit."""
+        documents = list(self._find(self.collection.find, query, query.limit + 1))
+        return Page(documents[: query.limit], len(documents) > query.limit)
+
+    @translated()
+    def get(self, identity: Any, query: Query = EVERYTHING) -> Document:
+        """Return one document.
+
+        Args:
+            identity: Its ``_id``.
+            query: Narrows what may be found, and says which fields to read.
+
+        Raises:
+            NotFound: There is none.
+        """
+        document = self.collection.find_one(
+            self._identify(identity, query),
+            None if query.projection is None else list(query.projection),
+        )
+        if document is None:
+            raise not_found()
+        return document
+
+    def _find(self, find: Callable[..., Any], query: Query, limit: int) -> Any:
+        return find(
+            query.filter,
+            None if query.projection is None else list(query.projection),
+            skip=query.skip,
+            limit=limit,
+            sort=list(query.sort) or None,
+            batch_size=BATCH,
+        )
+
+    def _identify(self, identity: Any, query: Query) -> Filter:
+        # APPSEC: an _id that is an object would be read as operators where it stands bare.
+        own: Filter = {"_id": {"$eq": identity} if isinstance(identity, dict) else identity}
+        return conjunction([own, query.filter]) if query.filter else own
+
+    # ------------------------------------------------------------------------ single writes
+
+    @translated(write=True)
+    def insert(self, document: Document) -> Document:
+        """Store a new document and return it, with its ``_id`` in front."""
+        document = with_id(document)
+        self.collection.insert_one(document)
+        return document
+
+    @translated(write=True)
+    def update(self, identity: Any, update: Update, query: Query = EVERYTHING) -> None:
+        """Change one document in one statement.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if not update:
+            self.get(identity, Query(filter=query.filter, projection=("_id",)))
+            return
+        result = self.collection.update_one(self._identify(identity, query), update)
+        if not result.matched_count:
+            raise not_found()
+
+    @translated(write=True)
+    def replace(self, identity: Any, document: Document) -> bool:
+        """Put a document in the place of another, or of none.
+
+        Returns:
+            Whether it is a new one.
+        """
+        result = self.collection.replace_one(
+            self._identify(identity, EVERYTHING), {"_id": identity, **document}, upsert=True
+        )
+        return not result.matched_count
+
+    @translated(write=True)
+    def delete(self, identity: Any, query: Query = EVERYTHING) -> None:
+        """Remove one document.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if not self.collection.delete_one(self._identify(identity, query)).deleted_count:
+            raise not_found()
+
+    # -------------------------------------------------------------------------- bulk writes
+
+    @translated(write=True)
+    def insert_many(self, documents: list[Document]) -> list[Document]:
+        """Store new documents, all or nothing where the database has transactions.
+
+        Returns:
+            The documents, each with its ``_id`` in front.
+
+        Raises:
+            Problem: Without transactions, its members ``inserted`` and ``not_inserted`` name
+                the documents by their index.
+        """
+        documents = [with_id(document) for document in documents]
+
+        def work(session: ClientSession | None) -> None:
+            self.collection.insert_many(documents, **_in(session))
+
+        try:
+            self._transactions.run(work)
+        except BulkWriteError as error:
+            raise self._explain_insert(error, len(documents)) from error
+        return documents
+
+    def _explain_insert(self, error: BulkWriteError, count: int) -> FalcorestError:
+        problem = translate(error, write=True)
+        failures = (error.details or {}).get("writeErrors") or []
+        if isinstance(problem, Problem) and failures:
+            failed = failures[0]["index"]
+            inserted = 0 if self._transactions.supported else failed
+            problem.members["inserted"] = list(range(inserted))
+            problem.members["not_inserted"] = list(range(inserted, count))
+            problem.detail = f"The document at index {failed}: {problem.detail} " + (
+                f"The {inserted} before it were inserted." if inserted else "None was inserted."
+            )
+        return problem
+
+    @translated(write=True)
+    def update_many(self, query: Query, update: Update) -> Updated:
+        """Change every document that a filter matches, all or nothing where possible.
+
+        Raises:
+            Forbidden: There is no filter, or it matches too much; nothing was changed.
+        """
+        self.policy.require_filter(query)
+
+        def work(session: ClientSession | None) -> Updated:
+            affected = self._affected(query, session)
+            if not update:
+                return Updated(affected.count, 0)
+            result = self.collection.update_many(affected.filter, update, **_in(session))
+            return Updated(result.matched_count, result.modified_count)
+
+        return self._transactions.run(work)
+
+    @translated(write=True)
+    def delete_many(self, query: Query) -> int:
+        """Remove every document that a filter matches, all or nothing where possible.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            Forbidden: There is no filter, or it matches too much; nothing was removed.
+        """
+        self.policy.require_filter(query)
+
+        def work(session: ClientSession | None) -> int:
+            affected = self._affected(query, session)
+            return self.collection.delete_many(affected.filter, **_in(session)).deleted_count
+
+        return self._transactions.run(work)
+
+    def _affected(self, query: Query, session: ClientSession | None) -> _Affected:
+        """Count what a bulk write would touch, and refuse too much.
+
+        In a transaction the count and the write see the same data. Without one, the write is
+        bound to the documents that were counted.
+        """
+        bound = self.policy.max_affected + 1
+        if session is not None:
+            count = self.collection.count_documents(query.filter, limit=bound, session=session)
+            self.policy.bound_affected(count)
+            return _Affected(count, query.filter)
+        found = [found["_id"] for found in self.collection.find(query.filter, ["_id"], limit=bound)]
+        self.policy.bound_affected(len(found))
+        return _Affected(len(found), conjunction([{"_id": {"$in": found}}, query.filter]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Affected:
+    count: int
+    filter: Filter
+
+
+def _in(session: ClientSession | None) -> dict[str, Any]:
+    return {} if session is None else {"session": session}
+
+
+def with_id(document: Document) -> Document:
+    """Return a document with its ``_id`` in front, where MongoDB puts it; a new one if none."""
+    identity = document["_id"] if "_id" in document else ObjectId()
+    return {"_id": identity, **document}
+
+
+def not_found() -> NotFound:
+    """Return the error for a document that isn't there."""
+    return NotFound("document.not_found", "There is no such document.")

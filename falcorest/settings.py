@@ -1,0 +1,428 @@
+"""Settings of the zero-code server: every one of them once, in :data:`SETTINGS`.
+
+They are read from the environment, from a ``.env`` file and from ``falcorest.toml``, both in
+the working directory. The environment wins over ``.env``. What is said of one resource in the
+file (``[resources.NAME]``) wins over the flat settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from environs import Env, EnvValidationError
+from marshmallow import ValidationError, validate
+
+from falcorest.errors import ConfigurationError
+
+PREFIX = "FALCOREST_"
+EMBEDDED = "embedded"
+IN_MEMORY = "mongomock"
+EXTERNAL = "external"
+DEFAULT_DATABASE = "falcorest"
+SECRET_BYTES = 32
+
+_HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_NAME = re.compile(r"[^\s/{}?#%\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        name: Its name in the environment.
+        attribute: Its name on :class:`Settings`.
+        kind: The name of the environs method that reads it.
+        default: Its value when it isn't set.
+        help: What it does, one sentence; reStructuredText.
+        shown: The default as the docs show it, where the value doesn't say it.
+        checks: marshmallow validators of the value.
+    """
+
+    name: str
+    attribute: str
+    kind: str
+    default: Any
+    help: str
+    shown: str = ""
+    checks: tuple[Callable[[Any], Any], ...] = ()
+
+
+def _collections(text: str) -> None:
+    parse_collections(text)
+
+
+def _methods(names: list[str]) -> None:
+    for name in names:
+        if name not in _HTTP_METHODS:
+            raise ValidationError(f"{name!r} is none of {', '.join(_HTTP_METHODS)}.")
+
+
+def _secret(text: str) -> None:
+    size = len(text.encode("utf-8", "surrogateescape"))
+    if size < SECRET_BYTES:
+        raise ValidationError(
+            f"At least {SECRET_BYTES} bytes are needed, this one has {size}. "
+            'Make one with: python3 -c "import secrets; print(secrets.token_hex(32))"'
+        )
+
+
+def _uri(text: str) -> None:
+    if not text.startswith(("mongodb://", "mongodb+srv://", "mongomock://")):
+        raise ValidationError(
+            "It must start with mongodb://, mongodb+srv:// or mongomock://; "
+            "unset it for the embedded engine."
+        )
+
+
+_POSITIVE = validate.Range(min=1, error="A whole number of 1 or more is needed.")
+_NOT_EMPTY = validate.Length(min=1, error="It must not be empty.")
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "MONGODB_URI",
+        "mongodb_uri",
+        "str",
+        None,
+        "Where the data is: ``mongodb://…``, ``mongodb+srv://…``, or ``mongomock://`` for a "
+        "database in memory. Options in it win over falcorest's own.",
+        "unset: the embedded engine",
+        (_uri,),
+    ),
+    Setting(
+        "DATABASE",
+        "database",
+        "str",
+        None,
+        "The database that is served.",
+        "the one named in the URI; ``falcorest`` for the embedded engine and in memory",
+        (_NOT_EMPTY,),
+    ),
+    Setting(
+        "COLLECTIONS",
+        "collections_text",
+        "str",
+        None,
+        "What is served: ``resource:collection`` pairs with commas between them, or ``*`` for "
+        "every collection under its own name, as found at start.",
+        "``*`` for the embedded engine and in memory, else required",
+        (_NOT_EMPTY, _collections),
+    ),
+    Setting(
+        "JWT_SECRET_KEY",
+        "jwt_secret_key",
+        "str",
+        None,
+        "Signs access tokens; at least 32 bytes.",
+        "made and kept by the embedded engine, made at each start in memory, else required",
+        (_secret,),
+    ),
+    Setting(
+        "MANGO_USER_COLLECTION",
+        "user_collection",
+        "str",
+        "mangorest_users",
+        "The collection that holds the users. It is never served.",
+        checks=(_NOT_EMPTY,),
+    ),
+    Setting(
+        "FALCOREST_PREFIX",
+        "prefix",
+        "str",
+        "/api",
+        "The path below which the resources stand.",
+        checks=(
+            validate.Regexp(
+                r"(/[A-Za-z0-9._~-]+)+\Z",
+                error="It must look like /api: a slash before each part, none at the end.",
+            ),
+        ),
+    ),
+    Setting(
+        "FALCOREST_DATA_DIR",
+        "data_dir",
+        "path",
+        Path("falcorest-data"),
+        "The folder in which the embedded engine keeps its files.",
+    ),
+    Setting(
+        "FALCOREST_MONGOD",
+        "mongod",
+        "path",
+        None,
+        "The ``mongod`` program that the embedded engine runs.",
+        "that of the ``embedded`` extra, else ``mongod`` on the PATH",
+    ),
+    Setting(
+        "FALCOREST_PUBLIC_METHODS",
+        "public_methods",
+        "list",
+        ["GET"],
+        "The HTTP methods that need no login; empty closes reading too.",
+        "``GET``",
+        (_methods,),
+    ),
+    Setting(
+        "FALCOREST_REGISTRATION",
+        "registration",
+        "str",
+        "closed",
+        "``open`` lets anybody make a user with ``POST /register``.",
+        checks=(validate.OneOf(["open", "closed"], error="It is either open or closed."),),
+    ),
+    Setting(
+        "FALCOREST_TOKEN_SECONDS",
+        "token_seconds",
+        "int",
+        3600,
+        "How long an access token is good for, in seconds.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_REGEX",
+        "regex",
+        "bool",
+        False,
+        "Lets clients filter with the ``regex`` operator.",
+        "``false``",
+    ),
+    Setting(
+        "FALCOREST_MAX_LIMIT",
+        "max_limit",
+        "int",
+        None,
+        "The most documents that one list gives: a larger ``_limit`` is refused, and without "
+        "one a page of this size is sent, with a ``Link`` to the next.",
+        "unset: no bound",
+        (_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_MAX_AFFECTED",
+        "max_affected",
+        "int",
+        1000,
+        "The most documents that one bulk ``PATCH`` or ``DELETE`` may match.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_MAX_BODY_BYTES",
+        "max_body_bytes",
+        "int",
+        1024 * 1024,
+        "The largest request body, in bytes.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_TIMEOUT_MS",
+        "timeout_ms",
+        "int",
+        5000,
+        "How long a request waits for the database, in milliseconds; then it is answered "
+        "with 503. A stream waits as long for each of its batches.",
+        checks=(_POSITIVE,),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ResourceSettings:
+    """What ``[resources.NAME]`` in ``falcorest.toml`` may say.
+
+    Attributes:
+        collection: The collection that stands behind the resource.
+        max_limit: As ``FALCOREST_MAX_LIMIT``, for this resource.
+        max_affected: As ``FALCOREST_MAX_AFFECTED``, for this resource.
+    """
+
+    collection: str | None = None
+    max_limit: int | None = None
+    max_affected: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings, read and checked. :data:`SETTINGS` says what each of them does.
+
+    Attributes:
+        embedded_uri: Where the embedded engine listens, once it runs.
+        resources: What ``falcorest.toml`` says, by resource.
+    """
+
+    mongodb_uri: str | None = None
+    database: str | None = None
+    collections_text: str | None = None
+    jwt_secret_key: str | None = field(default=None, repr=False)
+    user_collection: str = "mangorest_users"
+    prefix: str = "/api"
+    data_dir: Path = Path("falcorest-data")
+    mongod: Path | None = None
+    public_methods: list[str] = field(default_factory=lambda: ["GET"])
+    registration: str = "closed"
+    token_seconds: int = 3600
+    regex: bool = False
+    max_limit: int | None = None
+    max_affected: int = 1000
+    max_body_bytes: int = 1024 * 1024
+    timeout_ms: int = 5000
+    embedded_uri: str | None = None
+    resources: Mapping[str, ResourceSettings] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> str:
+        """Which of the three places holds the data: EMBEDDED, IN_MEMORY or EXTERNAL."""
+        if self.mongodb_uri is None:
+            return EMBEDDED
+        return IN_MEMORY if self.mongodb_uri.startswith("mongomock://") else EXTERNAL
+
+    def replace(self, **changes: Any) -> Settings:
+        """Return these settings with some changed."""
+        return dataclasses.replace(self, **changes)
+
+    def named_in_file(self) -> dict[str, str]:
+        """Return the collections that ``falcorest.toml`` names, by resource."""
+        return {
+            name: resource.collection
+            for name, resource in self.resources.items()
+            if resource.collection is not None
+        }
+
+    def collections(self) -> dict[str, str] | None:
+        """Return the collection of each resource, or None for every collection there is."""
+        named = self.named_in_file()
+        if self.collections_text is None:
+            return named or None
+        parsed = parse_collections(self.collections_text)
+        return None if parsed is None else parsed | named
+
+    def never_served(self, collection: str) -> bool:
+        """Tell whether a collection is kept from clients whatever the settings say."""
+        return collection == self.user_collection or collection.startswith(
+            ("system.", "falcorest_")
+        )
+
+
+def parse_collections(text: str) -> dict[str, str] | None:
+    """Read ``resource:collection,…`` into a dict; ``*`` gives None.
+
+    Raises:
+        ValidationError: The text is something else, or names a resource twice.
+    """
+    if text.strip() == "*":
+        return None
+    pairs: dict[str, str] = {}
+    for pair in text.split(","):
+        resource, colon, collection = (part.strip() for part in pair.partition(":"))
+        if not (resource and colon and collection):
+            raise ValidationError(f"{pair.strip()!r} is not a resource:collection pair.")
+        if not is_resource_name(resource):
+            raise ValidationError(f"{resource!r} can't stand in a URL as the name of a resource.")
+        if resource in pairs:
+            raise ValidationError(f"The resource {resource!r} stands in it twice.")
+        pairs[resource] = collection
+    return pairs
+
+
+def is_resource_name(name: str) -> bool:
+    """Tell whether a text can be one segment of a route."""
+    return _NAME.fullmatch(name) is not None and name not in {".", ".."}
+
+
+def load_settings(directory: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        directory: Where ``.env`` and ``falcorest.toml`` are looked for; the working directory
+            unless given.
+
+    Raises:
+        ConfigurationError: With one line for each setting that is wrong.
+    """
+    directory = directory or Path.cwd()
+    env = Env(eager=False)
+    dotenv = directory / ".env"
+    try:
+        if dotenv.is_file():
+            env.read_env(dotenv, recurse=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{dotenv.name}: it can't be read: {error}") from error
+    values = {setting.attribute: _read(env, setting) for setting in SETTINGS}
+    problems = _unknown_names({*os.environ, *dotenv_values(dotenv)})
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        if isinstance(error.error_messages, Mapping):
+            for name, messages in error.error_messages.items():
+                problems.extend(f"{name}: {message}" for message in messages)
+    resources, file_problems = _read_file(directory / "falcorest.toml")
+    problems.extend(file_problems)
+    if problems:
+        raise ConfigurationError(*problems)
+    return Settings(**values, resources=resources)
+
+
+def _read(env: Env, setting: Setting) -> Any:
+    read = getattr(env, setting.kind)
+    return read(setting.name, setting.default, validate=list(setting.checks))
+
+
+def _unknown_names(names: set[str]) -> list[str]:
+    known = [setting.name for setting in SETTINGS]
+    problems = []
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            problems.append(f"{name}: there is no such setting.{hint}")
+    return problems
+
+
+def _read_file(path: Path) -> tuple[dict[str, ResourceSettings], list[str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, UnicodeDecodeError) as error:
+        return {}, [f"{path.name}: it can't be read: {error}"]
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return {}, [f"{path.name}: {error}"]
+    tables = data.pop("resources", {})
+    problems = [f"{path.name}: {key}: there is no such table." for key in data]
+    resources: dict[str, ResourceSettings] = {}
+    if not isinstance(tables, dict):
+        return {}, [*problems, f"{path.name}: resources: a table is needed."]
+    for name, table in tables.items():
+        where = f"{path.name}: resources.{name}"
+        if not isinstance(table, dict):
+            problems.append(f"{where}: a table is needed.")
+            continue
+        if not is_resource_name(name):
+            problems.append(f"{where}: the name can't stand in a URL.")
+        problems.extend(f"{where}.{message}" for message in _check_resource(table))
+        if not problems:
+            resources[name] = ResourceSettings(**table)
+    return resources, problems
+
+
+def _check_resource(table: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for key, value in table.items():
+        if key == "collection":
+            if not isinstance(value, str) or not value:
+                problems.append("collection: the name of a collection is needed.")
+        elif key in {"max_limit", "max_affected"}:
+            if type(value) is not int or value < 1:
+                problems.append(f"{key}: a whole number of 1 or more is needed.")
+        else:
+            problems.append(f"{key}: there is no such setting.")
+    return problems

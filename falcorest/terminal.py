@@ -1,0 +1,132 @@
+"""What the command shows: the resources, where the data is, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import zip_longest
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from falcorest.database import MongoDatabase, in_memory
+from falcorest.embedded import Engine
+from falcorest.query import Document
+from falcorest.runner import Run
+from falcorest.server import Served, public_methods
+from falcorest.settings import IN_MEMORY, Settings
+
+_WRITING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+def show(*things: Any) -> None:
+    """Print to standard output."""
+    # NOTE: long lines stay whole, so that an address can be copied and a pipe can be read.
+    console = Console(highlight=False, soft_wrap=True)
+    for thing in things:
+        console.print(thing)
+    console.file.flush()
+
+
+def welcome(
+    settings: Settings,
+    running: Engine | None,
+    run: Run,
+    served: list[Served],
+    database: MongoDatabase,
+) -> list[Text]:
+    """Return what ``falcorest serve`` shows when it listens."""
+    processes = "1 worker" if run.workers == 1 else f"{run.workers} workers"
+    facts = [
+        ("Address", run.url),
+        ("Server", f"{run.server}, {processes}, {run.threads} threads each"),
+        ("Data", where(settings, running, database)),
+        *_access(settings),
+        *_next_steps(settings, running, run, served, database),
+        ("Stop", "Ctrl-C"),
+    ]
+    return [
+        Text.assemble(("falcorest", "bold"), " serves the database ", (database.name, "bold")),
+        resources(settings, served, database) if served else Text(),
+        *map(Text, _columns([list(fact) for fact in facts])),
+        Text(),
+    ]
+
+
+def resources(
+    settings: Settings, served: list[Served], database: MongoDatabase, *, indexes: bool = False
+) -> Text:
+    """Return a table of the resources, with their collections and how much is in them.
+
+    Args:
+        settings: For the prefix.
+        served: What is served.
+        database: Is asked for counts.
+        indexes: Whether the names of the indexes are shown.
+    """
+    rows = [["Resource", "Collection", "Documents", *(["Indexes"] if indexes else [])]]
+    for one in served:
+        collection = database[one.collection]
+        row = [f"{settings.prefix}/{one.name}", one.collection]
+        if one.read_only:
+            row.append("a view, read only")
+        else:
+            row.append(f"{collection.estimated_document_count():,}")
+            if indexes:
+                row.append(", ".join(sorted(collection.index_information())))
+        rows.append(row)
+    heading, *lines = _columns(rows)
+    return Text("\n").join([Text(), Text(heading, style="dim"), *map(Text, lines), Text()])
+
+
+def where(settings: Settings, running: Engine | None, database: MongoDatabase) -> str:
+    """Say in one line where the data is and whether it is kept."""
+    if settings.engine == IN_MEMORY:
+        return "in memory; nothing is kept when the server stops"
+    version = database.client.server_info()["version"]
+    if running is None:
+        hosts = ", ".join(f"{host}:{port}" for host, port in sorted(database.client.nodes))
+        return f"MongoDB {version} at {hosts}, database {database.name}"
+    place = f"embedded MongoDB {version} in {settings.data_dir}, kept when the server stops"
+    if running.attached:
+        return f"{place}; run by process {running.owner} and gone when that stops"
+    return place
+
+
+def _access(settings: Settings) -> list[tuple[str, str]]:
+    public = public_methods(settings)
+    writing = [method for method in _WRITING if method in public]
+    reading = "public" if "GET" in public else "needs a login (POST /login)"
+    if not writing:
+        return [("Reading", reading), ("Writing", "needs a login (POST /login)")]
+    who = "public" if len(writing) == len(_WRITING) else f"public for {', '.join(writing)}"
+    return [("Reading", reading), ("Writing", who)]
+
+
+def _next_steps(
+    settings: Settings,
+    running: Engine | None,
+    run: Run,
+    served: list[Served],
+    database: MongoDatabase,
+) -> Iterable[tuple[str, str]]:
+    if settings.registration == "open":
+        yield "First user", f"POST {run.url}/register"
+    elif not in_memory(database) and not _has_users(settings, database):
+        beside = " (in this folder, beside the server)" if running else ""
+        yield "First user", f"falcorest createuser NAME{beside}"
+    if served:
+        yield "Try", f"curl {run.url}{settings.prefix}/{served[0].name}"
+    else:
+        yield "Resources", "none yet: name them in COLLECTIONS, or start with --demo"
+
+
+def _has_users(settings: Settings, database: MongoDatabase) -> bool:
+    found: Document | None = database[settings.user_collection].find_one({}, ["_id"])
+    return found is not None
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    """Return rows as lines, each column as wide as its widest text."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return ["  " + "   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
