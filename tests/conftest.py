@@ -1,0 +1,117 @@
+"""Fixtures: a real mongod for the whole run, and an API on a fresh database for each test."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from falcorest.embedded import engine, find_mongod
+from falcorest.errors import ConfigurationError
+from falcorest.runner import prepare
+from falcorest.server import build_app, open_database
+from falcorest.settings import Settings
+from tests.support import SECRET, Api, clean_environment, free_port
+
+MakeApi = Callable[..., Api]
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    monkeypatch.chdir(tmp_path)
+    for name in set(__import__("os").environ) - set(clean_environment()):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def mongod() -> Path:
+    """The ``mongod`` program; without one, the live tests are skipped, which CI refuses."""
+    try:
+        return find_mongod(None)
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A replica set of one."""
+    with engine(tmp_path_factory.mktemp("mongod"), mongod, serving=True) as running:
+        yield running.uri
+
+
+@pytest.fixture(scope="session")
+def standalone_uri(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that is no replica set, and so has no transactions."""
+    folder = tmp_path_factory.mktemp("standalone")
+    port = free_port()
+    process = subprocess.Popen(
+        [mongod, "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1"]
+        + ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"],
+        stdout=subprocess.DEVNULL,
+    )
+    uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    with MongoClient(uri, serverSelectionTimeoutMS=30000) as client:
+        client.admin.command("ping")
+    yield uri
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture
+def make_api() -> Iterator[MakeApi]:
+    """Make APIs on fresh databases that are dropped at the end.
+
+    Call it with a URI, ``resource="collection"`` pairs as ``collections``, and settings.
+    """
+    made: list[Any] = []
+
+    def make(uri: str, collections: str = "rockets:rocket_engines", **settings: Any) -> Api:
+        settings = {
+            "mongodb_uri": uri,
+            "database": f"test_{uuid.uuid4().hex[:12]}",
+            "collections_text": collections,
+            "jwt_secret_key": SECRET,
+            **settings,
+        }
+        configured = Settings(**settings)
+        database = open_database(configured)
+        made.append(database)
+        if collections != "*" and not uri.startswith("mongomock"):
+            present = database.list_collection_names()
+            for collection in dict(p.split(":") for p in collections.split(",")).values():
+                if collection not in present:
+                    database.create_collection(collection)
+        served = prepare(configured, database, demo=False)
+        return Api(build_app(configured, database, served), database, configured)
+
+    yield make
+    for database in made:
+        try:
+            database.client.drop_database(database.name)
+        except PyMongoError:
+            pass
+        database.client.close()
+
+
+@pytest.fixture
+def api(make_api: MakeApi, mongo_uri: str) -> Api:
+    """An API that serves ``rocket_engines`` as ``rockets`` from a real replica set."""
+    return make_api(mongo_uri)
+
+
+@pytest.fixture(params=["mongod", "standalone", "mongomock"])
+def any_api(request: pytest.FixtureRequest, make_api: MakeApi) -> Api:
+    """The same on each kind of database."""
+    uri = {
+        "mongod": lambda: request.getfixturevalue("mongo_uri"),
+        "standalone": lambda: request.getfixturevalue("standalone_uri"),
+        "mongomock": lambda: "mongomock://",
+    }[request.param]()
+    return make_api(uri)
