@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -49,7 +49,7 @@ MongoDatabase: TypeAlias = Database[dict[str, Any]]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# NOTE: the last three are what mongomock raises: for what it lacks, and for a pattern.
+# NOTE: the last two are what mongomock raises: for what it lacks, and for a pattern.
 _DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, NotImplementedError, re.error)
 _RETRY_AFTER = {"Retry-After": "1"}
 
@@ -170,12 +170,26 @@ def translated(write: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 return function(*args, **kwargs)
-            except _DRIVER_ERRORS as error:
-                raise translate(error, write=write) from error
+            except FalcorestError:
+                raise
+            except Exception as error:
+                if isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error):
+                    raise translate(error, write=write) from error
+                raise
 
         return wrapper
 
     return decorate
+
+
+def _raised_in_mongomock(error: Exception) -> bool:
+    """Tell whether mongomock stumbled over something that MongoDB can do."""
+    traceback = error.__traceback__
+    module = ""
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__"))
+        traceback = traceback.tb_next
+    return module.partition(".")[0] == "mongomock"
 
 
 def translate(error: Exception, *, write: bool = False) -> FalcorestError:
@@ -186,13 +200,13 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
         write: Whether it came out of a write.
     """
     if isinstance(error, DuplicateKeyError):
-        return duplicate(error.details or {}, str(error))
+        return duplicate(error.details or {})
     if isinstance(error, BulkWriteError):
         return _translate_bulk(error)
-    if isinstance(error, NotImplementedError):
-        return NotSupported("database.unsupported", "The database in memory can't do this.")
     if isinstance(error, re.error):
         return QueryError("query.refused", "The pattern can't be read.")
+    if not isinstance(error, _DRIVER_ERRORS) or isinstance(error, NotImplementedError):
+        return NotSupported("database.unsupported", "The database in memory can't do this.")
     if isinstance(error, (DocumentTooLarge, OverflowError)):
         return ContentTooLarge(
             "body.too_large", "A document may have 16 MiB at most, and its integers 64 bits."
@@ -246,28 +260,24 @@ def _translate_bulk(error: BulkWriteError) -> FalcorestError:
         return _translate_interruption(error, write=True)
     first = errors[0]
     if first.get("code") in {11000, 11001}:
-        return duplicate(first, str(first.get("errmsg", "")))
+        return duplicate(first)
     if first.get("code") in _TOO_LARGE:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
     return refused(first.get("code", 0))
 
 
-def duplicate(details: Any, message: str) -> Conflict:
+def duplicate(details: Any) -> Conflict:
     """Return the error for a value that another document has already.
 
     Args:
-        details: The driver's; its ``keyPattern`` names the fields.
-        message: The driver's; it is searched where there is no pattern.
+        details: The driver's; its ``keyPattern`` names the fields. mongomock has none.
     """
-    fields: Iterable[str] = details.get("keyPattern") or ()
-    names = list(fields) or ["_id"]
-    if not fields and "_id" not in message and "index: " in message:
-        names = []
-    quoted = ", ".join(names) or "a unique index"
+    names = list(details.get("keyPattern") or ())
+    quoted = ", ".join(names) or "a unique field"
     return Conflict(
         "document.duplicate",
         f"Another document has the same value in {quoted}.",
-        field_errors={name: ["Another document has this value."] for name in names},
+        field_errors={name: ["Another document has this value."] for name in names} or None,
     )
 
 

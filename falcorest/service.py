@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.cursor import RawBatchCursor
 from pymongo.errors import BulkWriteError
 
-from falcorest.database import MongoDatabase, Transactions, translate, translated
+from falcorest.database import MongoDatabase, Transactions, in_memory, translate, translated
 from falcorest.errors import FalcorestError, NotFound, Problem
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
@@ -106,14 +106,16 @@ class CollectionService:
         self.collection: Collection[Document] = database[name]
         self.policy = policy
         self._transactions = transactions
+        self._find_batches: Callable[..., Any] = (
+            self.collection.find if in_memory(database) else self.collection.find_raw_batches
+        )
 
     # ------------------------------------------------------------------------------- reading
 
     @translated()
     def stream(self, query: Query) -> DocumentStream:
         """Return all documents of a query, to be read batch by batch."""
-        find = getattr(self.collection, "find_raw_batches", None) or self.collection.find
-        return DocumentStream(self._find(find, query, query.limit))
+        return DocumentStream(self._find(self._find_batches, query, query.limit))
 
     @translated()
     def page(self, query: Query) -> Page:

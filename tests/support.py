@@ -22,6 +22,7 @@ import falcon
 from falcon import testing
 
 from falcorest.auth import TokenIssuer
+from falcorest.database import in_memory
 from falcorest.settings import Settings
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -72,6 +73,15 @@ class Api:
 
     def get(self, url: str, **kwargs: Any) -> testing.Result:
         return self("GET", url, **kwargs)
+
+    @property
+    def in_memory(self) -> bool:
+        return in_memory(self.database)
+
+    @property
+    def rockets(self) -> Any:
+        """The collection behind /api/rockets."""
+        return self.database["rocket_engines"]
 
 
 def assert_problem(
