@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ MakeApi = Callable[..., Api]
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the settings of whoever runs the tests out of them."""
     monkeypatch.chdir(tmp_path)
-    for name in set(__import__("os").environ) - set(clean_environment()):
+    for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
 
 
@@ -51,9 +53,9 @@ def standalone_uri(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """A server that is no replica set, and so has no transactions."""
     folder = tmp_path_factory.mktemp("standalone")
     port = free_port()
+    options = "--bind_ip 127.0.0.1 --nounixsocket --wiredTigerCacheSizeGB 0.25"
     process = subprocess.Popen(
-        [mongod, "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1"]
-        + ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"],
+        [str(mongod), "--dbpath", str(folder), "--port", str(port), *options.split()],
         stdout=subprocess.DEVNULL,
     )
     uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
@@ -93,10 +95,8 @@ def make_api() -> Iterator[MakeApi]:
 
     yield make
     for database in made:
-        try:
+        with suppress(PyMongoError):
             database.client.drop_database(database.name)
-        except PyMongoError:
-            pass
         database.client.close()
 
 

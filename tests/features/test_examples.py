@@ -1,0 +1,289 @@
+"""Every file in ``examples/`` does what the documentation says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from falcorest.auth import TokenIssuer
+from tests.support import (
+    SECRET,
+    Server,
+    clean_environment,
+    falcorest,
+    free_port,
+    read_banner,
+    running,
+    serve,
+)
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BESIDE_PYTHON = str(Path(sys.executable).parent)
+
+#: Scripts whose output stands beside them as ``.out``, with the settings that they need.
+SCRIPTS: dict[str, dict[str, str]] = {
+    "bulk/bulk.sh": {},
+    "errors/problem.sh": {},
+    "paging/after.sh": {},
+    "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
+    "paging/paging.sh": {},
+    "queries/queries.sh": {"FALCOREST_REGEX": "true"},
+    "registration/open.sh": {"FALCOREST_REGISTRATION": "open"},
+    "updates/updates.sh": {},
+}
+
+_run = {name for script in SCRIPTS for name in (script, f"{script.removesuffix('.sh')}.out")}
+
+
+def runs(*names: str) -> Callable[[Any], Any]:
+    """Hand example files to a test, as ``files``, and note that it runs them."""
+    _run.update(names)
+    return pytest.mark.parametrize("files", [[EXAMPLES / name for name in names]], ids=[names[0]])
+
+
+@pytest.fixture
+def environment(mongo_uri: str) -> Iterator[dict[str, str]]:
+    """Settings for a fresh database, all of whose collections are served."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield clean_environment(
+        MONGODB_URI=mongo_uri,
+        DATABASE=name,
+        COLLECTIONS="*",
+        JWT_SECRET_KEY=SECRET,
+        PATH=f"{BESIDE_PYTHON}{os.pathsep}{os.environ['PATH']}",
+    )
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        client.drop_database(name)
+
+
+def run_script(script: Path, directory: Path, environment: Mapping[str, str], **more: str) -> str:
+    """Run a shell script as a reader would, and return what it prints."""
+    done = subprocess.run(
+        ["sh", script],
+        cwd=directory,
+        env={**environment, **more},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def without_new_ids(text: str) -> str:
+    """Blank the ObjectIds that are made anew each time; those of the sample data stay."""
+    return re.sub(r'"\$oid":"(?!6195b0eb|61a30c07)[0-9a-f]{24}"', '"$oid":"…"', text)
+
+
+def shown_and_printed(shown: Path, printed: str, *volatile: str) -> tuple[str, str]:
+    """Return the text of a file and a printed one, both without what differs each time."""
+    texts = (shown.read_text(encoding="utf-8"), printed)
+    for pattern in volatile:
+        texts = (re.sub(pattern, "…", texts[0]), re.sub(pattern, "…", texts[1]))
+    return without_new_ids(texts[0]), without_new_ids(texts[1])
+
+
+def test_every_example_is_run() -> None:
+    there = {
+        path.relative_to(EXAMPLES).as_posix()
+        for path in EXAMPLES.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert there == _run
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_prints_what_is_shown(
+    name: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    script = EXAMPLES / name
+    token = TokenIssuer(SECRET).issue("ada")
+    with serve(tmp_path, "--demo", environment={**environment, **SCRIPTS[name]}) as server:
+        printed = run_script(script, tmp_path, environment, API=server.url, TOKEN=token)
+    shown, printed = shown_and_printed(script.with_suffix(".out"), printed)
+    assert printed == shown
+
+
+@pytest.mark.live
+@runs(
+    *("tutorial/serve.txt", "tutorial/read.sh", "tutorial/read.out", "tutorial/write.sh"),
+    *("tutorial/write.out", "tutorial/.env", "tutorial/own.sh", "tutorial/own.out"),
+)
+def test_tutorial(files: list[Path], tmp_path: Path, mongod: Path) -> None:
+    banner, read, read_out, write, write_out, env, own, own_out = files
+    environment = clean_environment()
+    with serve(tmp_path, "--demo") as server:
+        shown, printed = shown_and_printed(
+            banner, read_banner(server), r"127\.0\.0\.1:\d+", r"MongoDB \d\S+"
+        )
+        assert printed == shown
+        assert run_script(read, tmp_path, environment, API=server.url) == read_out.read_text()
+
+        made = falcorest(
+            tmp_path, "createuser", "ada", "--password-stdin", input="correct horse\n"
+        )
+        assert made.returncode == 0, made.stderr
+        assert run_script(write, tmp_path, environment, API=server.url) == write_out.read_text()
+
+    (tmp_path / ".env").write_text(env.read_text())
+    with serve(tmp_path) as server:
+        assert run_script(own, tmp_path, environment, API=server.url) == own_out.read_text()
+        assert len(server.get("/api/engines").json) == 25
+        assert server.get("/api/rocket_engines").status == 404
+
+
+def make_collections(environment: Mapping[str, str], *names: str) -> None:
+    with MongoClient[dict[str, Any]](environment["MONGODB_URI"]) as client:
+        for name in names:
+            client[environment["DATABASE"]].create_collection(name)
+
+
+@pytest.mark.live
+@runs("existing/.env", "existing/check.txt")
+def test_existing_database(
+    files: list[Path], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    env, check = files
+    (tmp_path / ".env").write_text(env.read_text())
+    make_collections(environment, "rocket_engines", "launch_vehicles")
+    del environment["COLLECTIONS"]
+    done = falcorest(tmp_path, "check", environment=environment)
+    assert done.returncode == 0, done.stderr
+    shown, printed = shown_and_printed(check, done.stdout, r"MongoDB \S+ at \S+, database \w+")
+    assert printed == shown
+
+    del environment["JWT_SECRET_KEY"]
+    done = falcorest(tmp_path, "check", environment=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("falcorest: JWT_SECRET_KEY: At least 32 bytes are needed")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.live
+@runs("toml/falcorest.toml")
+def test_falcorest_toml(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "falcorest.toml").write_text(files[0].read_text())
+    make_collections(environment, "rocket_engines", "launch_vehicles")
+    environment["COLLECTIONS"] = "rockets:rocket_engines"
+    token = TokenIssuer(SECRET).issue("ada")
+    with serve(tmp_path, "--demo", environment=environment) as server:
+        page = server.get("/api/rockets")
+        assert len(page.json) == 5
+        assert 'rel="next"' in page.headers["link"]
+        assert server.get("/api/rockets?_limit=6").json["code"] == "query.invalid_limit"
+        assert len(server.get("/api/vehicles").json) == 13
+        refused = server.request("DELETE", "/api/rockets?country=USA", token=token)
+        assert refused.json["code"] == "bulk.too_many"
+        deleted = server.request("DELETE", "/api/rockets?country=India", token=token)
+        assert deleted.json == {"items_deleted": 2}
+
+
+@pytest.mark.live
+@runs("users/users.sh", "users/users.out")
+def test_users(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    script, out = files
+    assert run_script(script, tmp_path, environment) == out.read_text()
+    with serve(tmp_path, environment=environment) as server:
+        for password, status in (("another horse", 200), ("correct horse", 401)):
+            answer = server.request("POST", "/login", {"username": "ada", "password": password})
+            assert answer.status == status
+
+
+def assert_serves(server: Server) -> None:
+    assert len(server.get("/api/rocket_engines").json) == 1
+    assert server.get("/nowhere").json["code"] == "route.not_found"
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("server", ["gunicorn", "waitress", "granian"])
+@runs("deploy/gunicorn.conf.py", "deploy/waitress.sh", "deploy/granian.sh")
+def test_deployments(
+    server: str, files: list[Path], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    config, waitress, granian = files
+    port = free_port()
+    environment |= {"PORT": str(port), "HOME": str(tmp_path)}
+    with MongoClient[dict[str, Any]](environment["MONGODB_URI"]) as client:
+        client[environment["DATABASE"]].rocket_engines.insert_one({"name": "Vinci"})
+    (tmp_path / config.name).write_text(config.read_text())
+    command = {
+        "gunicorn": [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"],
+        "waitress": ["sh", str(waitress)],
+        "granian": ["sh", str(granian)],
+    }[server]
+    with running(command, port, tmp_path, environment) as process:
+        assert_serves(process)
+
+
+@pytest.mark.live
+@runs("registration/app.py", "registration/own.sh", "registration/own.out")
+def test_registration_of_ones_own(
+    files: list[Path], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    app, script, out = files
+    (tmp_path / "app.py").write_text(app.read_text())
+    port = free_port()
+    environment |= {"INVITATION": "open sesame", "HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "app:app"]
+    with running(command, port, tmp_path, environment) as server:
+        shown, printed = shown_and_printed(
+            out, run_script(script, tmp_path, environment, API=server.url)
+        )
+        assert printed == shown
+        credentials = {"username": "ada", "password": "correct horse"}
+        assert server.request("POST", "/login", credentials).status == 200
+
+        def refused(body: Any) -> tuple[int, str]:
+            answer = server.request("POST", "/register", body)
+            return answer.status, answer.json["code"]
+
+        invited = {**credentials, "invitation": "open sesame"}
+        assert refused(invited) == (409, "document.duplicate")
+        assert refused({**invited, "password": None}) == (400, "body.invalid_value")
+        assert refused([]) == (400, "http.error")
+        assert refused({**invited, "invitation": "\ud800"}) == (403, "http.error")
+
+
+@pytest.mark.live
+@runs("client/client.py", "client/client.out")
+def test_client(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    client, out = files
+    environment |= {"FALCOREST_MAX_LIMIT": "5", "PASSWORD": "correct horse"}
+    arguments = ["createuser", "ada", "--password-stdin"]
+    falcorest(tmp_path, *arguments, input="correct horse\n", environment=environment)
+    with serve(tmp_path, "--demo", environment=environment) as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", client, server.url, "ada"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == out.read_text()
+
+
+@pytest.mark.live
+@runs("extended-json/document.json")
+def test_extended_json(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    document = json.loads(files[0].read_text())
+    token = TokenIssuer(SECRET).issue("ada")
+    with serve(tmp_path, "--demo", environment=environment) as server:
+        created = server.request("POST", "/api/rocket_engines", document, token=token)
+        assert created.status == 201
+        back = server.get(created.headers["location"])
+        assert back.json == document
+        assert list(back.json) == list(document)
