@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import falcon
@@ -10,9 +9,7 @@ import falcon
 from falcorest.database import MongoDatabase, Transactions
 from falcorest.errors import ConfigurationError, Problem, problem_json
 from falcorest.middleware import Middleware
-from falcorest.views import ResourceView
-
-logger = logging.getLogger("falcorest")
+from falcorest.views import ResourceView, log_failure
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -91,15 +88,3 @@ def write_problem(resp: falcon.Response, status: int, problem: dict[str, Any]) -
     resp.content_type = PROBLEM_JSON
     resp.stream = None
     resp.data = problem_json(problem)
-
-
-def log_failure(req: falcon.Request, error: Exception) -> None:
-    """Log what went wrong with a request, under its id."""
-    # APPSEC: ascii() keeps line breaks and escape sequences of a client out of the log.
-    logger.error(
-        "%s %s failed (request %s)",
-        req.method,
-        ascii(req.path),
-        getattr(req.context, "request_id", "-"),
-        exc_info=error,
-    )

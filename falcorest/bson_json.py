@@ -89,6 +89,9 @@ def _double(value: float) -> str:
 
 
 def _encode(value: Any) -> Any:
+    # PERF: every document has an _id.
+    if type(value) is ObjectId:
+        return {"$oid": str(value)}
     encoder = _ENCODERS.get(type(value))
     if encoder is None:
         for kind, encoder in _ENCODERS.items():

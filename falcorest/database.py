@@ -20,6 +20,7 @@ from pymongo.errors import (
     DocumentTooLarge,
     DuplicateKeyError,
     ExecutionTimeout,
+    InvalidName,
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
@@ -104,6 +105,8 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
                 "DATABASE: it isn't set, and MONGODB_URI doesn't name a database."
             ) from error
         raise ConfigurationError(f"MONGODB_URI: {error}") from error
+    except InvalidName as error:
+        raise ConfigurationError(f"DATABASE: {error}.") from error
     except (PyMongoError, ValueError) as error:
         raise ConfigurationError(f"MONGODB_URI: {error}") from error
 
@@ -143,18 +146,23 @@ class Transactions:
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
     def run(self, work: Callable[[ClientSession | None], T]) -> T:
-        """Run work, in a transaction where there are any; an exception in it undoes all of it.
+        """Run work within the time limit of one request, in a transaction where there are any.
+
+        In a transaction, an exception undoes all of it.
 
         Args:
             work: Gets the session to pass to every operation, None without transactions. It
                 may be called again when the transaction met another one.
         """
-        if not self.supported:
+        if in_memory(self._database):
             return work(None)
         client = self._database.client
-        with pymongo.timeout(client.options.timeout), client.start_session() as session:
-            # NOTE: snapshot, so that what is counted is what is written, on shards too.
-            return session.with_transaction(work, read_concern=ReadConcern("snapshot"))
+        with pymongo.timeout(client.options.timeout):
+            if not self.supported:
+                return work(None)
+            with client.start_session() as session:
+                # NOTE: snapshot, so that what is counted is what is written, on shards too.
+                return session.with_transaction(work, read_concern=ReadConcern("snapshot"))
 
 
 def translated(write: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import falcon
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import InvalidName, OperationFailure, PyMongoError
 
-from falcorest.api import FalcoRest, log_failure, write_problem
+from falcorest.api import FalcoRest, write_problem
 from falcorest.auth.methods import AuthenticationBase
 from falcorest.auth.tokens import JWTAuthentication, TokenIssuer
 from falcorest.auth.views import LoginView, MeView, RegisterView
@@ -29,7 +29,7 @@ from falcorest.settings import (
     is_resource_name,
     load_settings,
 )
-from falcorest.views import ResourceView
+from falcorest.views import ResourceView, log_failure
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -134,8 +134,8 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
             problems.append(f"COLLECTIONS: {resource}: {collection} is never served.")
         elif collection not in kinds:
             if settings.engine != EXTERNAL:
-                database.create_collection(collection)
                 kinds[collection] = "collection"
+                problems.extend(create_collection(database, collection))
             else:
                 problems.append(
                     f"COLLECTIONS: {resource}: there is no collection {collection} "
@@ -153,6 +153,15 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
         Served(name, collection, kinds[collection] == "view")
         for name, collection in sorted(named.items())
     ]
+
+
+def create_collection(database: MongoDatabase, name: str) -> list[str]:
+    """Make an empty collection; return what is wrong with its name, if anything."""
+    try:
+        database.create_collection(name)
+    except (InvalidName, OperationFailure):
+        return [f"COLLECTIONS: {name!r} can't be the name of a collection."]
+    return []
 
 
 def collection_kinds(database: MongoDatabase) -> dict[str, str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from bson import ObjectId, decode_all
+from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.cursor import RawBatchCursor
+from pymongo.cursor import Cursor
 from pymongo.errors import BulkWriteError
 
-from falcorest.database import MongoDatabase, Transactions, in_memory, translate, translated
+from falcorest.database import MongoDatabase, Transactions, translate, translated
 from falcorest.errors import FalcorestError, NotFound, Problem
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
@@ -48,6 +48,7 @@ class DocumentStream:
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
+        self._read = 0
         self._first = self._fetch()
         self.complete = not (self._first and cursor.alive)
 
@@ -81,10 +82,15 @@ class DocumentStream:
         # PERF: one answer of the database is one batch, so that large documents, of which few
         # fit into an answer, take no more memory than small ones.
         cursor = self._cursor
-        if not isinstance(cursor, RawBatchCursor):
+        if not isinstance(cursor, Cursor):
             return list(islice(cursor, BATCH))
-        raw = next(cursor, None)
-        return [] if raw is None else decode_all(raw, cursor.collection.codec_options)
+        batch: list[Document] = cursor.to_list(1)
+        self._read += len(batch)
+        rest = cursor.retrieved - self._read
+        if rest:
+            batch += cursor.to_list(rest)
+            self._read += rest
+        return batch
 
 
 class CollectionService:
@@ -106,21 +112,18 @@ class CollectionService:
         self.collection: Collection[Document] = database[name]
         self.policy = policy
         self._transactions = transactions
-        self._find_batches: Callable[..., Any] = (
-            self.collection.find if in_memory(database) else self.collection.find_raw_batches
-        )
 
     # ------------------------------------------------------------------------------- reading
 
     @translated()
     def stream(self, query: Query) -> DocumentStream:
         """Return all documents of a query, to be read batch by batch."""
-        return DocumentStream(self._find(self._find_batches, query, query.limit))
+        return DocumentStream(self._find(query, query.limit))
 
     @translated()
     def page(self, query: Query) -> Page:
         """Return the documents of a query, and whether there are more behind its limit."""
-        documents = list(self._find(self.collection.find, query, query.limit + 1))
+        documents = list(self._find(query, query.limit + 1))
         return Page(documents[: query.limit], len(documents) > query.limit)
 
     @translated()
@@ -142,8 +145,8 @@ class CollectionService:
             raise not_found()
         return document
 
-    def _find(self, find: Callable[..., Any], query: Query, limit: int) -> Any:
-        return find(
+    def _find(self, query: Query, limit: int) -> Any:
+        return self.collection.find(
             query.filter,
             None if query.projection is None else list(query.projection),
             skip=query.skip,

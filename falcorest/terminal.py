@@ -13,8 +13,8 @@ from falcorest.database import MongoDatabase, in_memory
 from falcorest.embedded import Engine
 from falcorest.query import Document
 from falcorest.runner import Run
-from falcorest.server import Served, public_methods
-from falcorest.settings import IN_MEMORY, Settings
+from falcorest.server import Served, collection_kinds, public_methods
+from falcorest.settings import IN_MEMORY, Settings, is_resource_name
 
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -42,6 +42,7 @@ def welcome(
         ("Server", f"{run.server}, {processes}, {run.threads} threads each"),
         ("Data", where(settings, running, database)),
         *_access(settings),
+        *_left_out(settings, database),
         *_next_steps(settings, running, run, served, database),
         ("Stop", "Ctrl-C"),
     ]
@@ -119,6 +120,14 @@ def _next_steps(
         yield "Try", f"curl {run.url}{settings.prefix}/{served[0].name}"
     else:
         yield "Resources", "none yet: name them in COLLECTIONS, or start with --demo"
+
+
+def _left_out(settings: Settings, database: MongoDatabase) -> Iterable[tuple[str, str]]:
+    """Name the collections that ``*`` can't serve, because their names don't fit into a URL."""
+    if settings.collections() is None:
+        for name in collection_kinds(database):
+            if not is_resource_name(name):
+                yield "Left out", f"{name!r}: give it a name for URLs in COLLECTIONS"
 
 
 def _has_users(settings: Settings, database: MongoDatabase) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -16,13 +17,14 @@ from falcorest.errors import (
     BadRequest,
     BodyError,
     ContentTooLarge,
-    MethodNotAllowed,
     UnsupportedMediaType,
 )
 from falcorest.hints import format_id, parse_id
 from falcorest.methods import Method
 from falcorest.resource import Resource
 from falcorest.service import CollectionService, DocumentStream
+
+logger = logging.getLogger("falcorest")
 
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
@@ -204,9 +206,13 @@ def _joined(
     """Yield a list in pieces. An exception in the middle leaves it without its end."""
     dump = resource.serializer.dump_many
     separator = opening
-    for batch in documents.batches():
-        yield separator + dump(batch)
-        separator = b","
+    try:
+        for batch in documents.batches():
+            yield separator + dump(batch)
+            separator = b","
+    except Exception as error:
+        log_failure(resource.req, error)
+        raise
     yield closing
 
 
@@ -258,9 +264,13 @@ def _too_large(max_bytes: int) -> ContentTooLarge:
     return ContentTooLarge("body.too_large", f"The body may have {max_bytes} bytes at the most.")
 
 
-def method_not_allowed(allowed: Sequence[str]) -> MethodNotAllowed:
-    """Return the error for a method that isn't served at an address."""
-    names = ", ".join(allowed)
-    return MethodNotAllowed(
-        "method.not_allowed", f"The address serves {names}.", headers={"Allow": names}
+def log_failure(req: falcon.Request, error: Exception) -> None:
+    """Log what went wrong with a request, under its id."""
+    # APPSEC: ascii() keeps line breaks and escape sequences of a client out of the log.
+    logger.error(
+        "%s %s failed (request %s)",
+        req.method,
+        ascii(req.path),
+        getattr(req.context, "request_id", "-"),
+        exc_info=error,
     )
