@@ -9,7 +9,7 @@ import falcon
 from falcorest.database import MongoDatabase, Transactions
 from falcorest.errors import ConfigurationError, Problem, problem_json
 from falcorest.middleware import Middleware
-from falcorest.views import ResourceView, log_failure
+from falcorest.views import ResourceView, View, log_failure
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -33,7 +33,7 @@ class FalcoRest:
             raise ConfigurationError("FalcoRest needs a database: FalcoRest(app, db).")
         self.db: MongoDatabase = db
         self._transactions = Transactions(db)
-        self._views: dict[ResourceView, str] = {}
+        self._views: dict[View, str] = {}
         self._app: falcon.App[Any, Any] | None = None
         if app is not None:
             self.init_app(app)
@@ -43,8 +43,8 @@ class FalcoRest:
         self._app = app
         app.add_middleware(Middleware(self._views))
         app.add_error_handler(Problem, answer_problem)
-        for view in self._views:
-            self._route(view)
+        for view, url in self._views.items():
+            self._route(view, url)
 
     def register(self, view_class: type[ResourceView], *, name: str, url: str) -> ResourceView:
         """Serve a view.
@@ -54,18 +54,28 @@ class FalcoRest:
             name: The name of the resource.
             url: Where it stands; with and without a slash at the end is the same place.
         """
-        view = view_class(url.rstrip("/"), self.db, self._transactions)
-        self._views[view] = name
-        if self._app is not None:
-            self._route(view)
+        view = view_class(name, url.rstrip("/"), self.db, self._transactions)
+        self.add_view(view, url)
         return view
 
-    def _route(self, view: ResourceView) -> None:
+    def add_view(self, view: View, url: str) -> None:
+        """Serve a view that is made already.
+
+        Args:
+            view: The view.
+            url: Where it stands; with and without a slash at the end is the same place.
+        """
+        self._views[view] = url.rstrip("/")
+        if self._app is not None:
+            self._route(view, self._views[view])
+
+    def _route(self, view: View, url: str) -> None:
         assert self._app is not None
-        self._app.add_route(view.url, view)
-        self._app.add_route(f"{view.url}/", view)
-        # NOTE: the rest of the path, because an id may hold slashes.
-        self._app.add_route(f"{view.url}/{{id:path}}", view, suffix="item")
+        self._app.add_route(url, view)
+        self._app.add_route(f"{url}/", view)
+        if isinstance(view, ResourceView):
+            # NOTE: the rest of the path, because an id may hold slashes.
+            self._app.add_route(f"{url}/{{id:path}}", view, suffix="item")
 
 
 def answer_problem(

@@ -11,6 +11,7 @@
         ├── Unauthorized         401
         ├── Forbidden            403
         ├── NotFound             404
+        ├── MethodNotAllowed     405
         ├── Conflict             409
         ├── ContentTooLarge      413
         ├── UnsupportedMediaType 415
@@ -201,6 +202,12 @@ class NotFound(Problem):
     """404: there is no such place or document."""
 
     status = 404
+
+
+class MethodNotAllowed(Problem):
+    """405: the place doesn't serve this method."""
+
+    status = 405
 
 
 class Conflict(Problem):

@@ -9,12 +9,13 @@ from collections.abc import Container
 from typing import Any
 
 import falcon
+from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
-from falcorest.errors import QueryError
+from falcorest.errors import MethodNotAllowed, QueryError
 from falcorest.methods import Fetch, List
 from falcorest.query import Query
-from falcorest.views import ResourceView
+from falcorest.views import ResourceView, View
 
 
 class Middleware:
@@ -37,7 +38,12 @@ class Middleware:
         Raises:
             Problem: The request is refused.
         """
-        if not isinstance(resource, ResourceView) or resource not in self._views:
+        if not isinstance(resource, View) or resource not in self._views:
+            return
+        if req.method not in HTTP_METHODS:
+            # NOTE: Falcon takes a method that it doesn't know for a bad request.
+            raise method_not_allowed(resource.allowed("_item" if params else ""))
+        if not isinstance(resource, ResourceView):
             return
         view = resource
         method = (view.item_methods if params else view.collection_methods).get(req.method)
@@ -61,6 +67,15 @@ class Middleware:
             view.policy.require_filter(context.query)
         elif req.query_string:
             refuse_parameters(req.query_string)
+
+
+def method_not_allowed(allowed: list[str]) -> MethodNotAllowed:
+    """Return the error for a method that isn't served at an address."""
+    return MethodNotAllowed(
+        "method.not_allowed",
+        "The address doesn't serve this method.",
+        headers={"Allow": ", ".join([*allowed, "OPTIONS"])},
+    )
 
 
 def refuse_parameters(query_string: str) -> Query:

@@ -201,17 +201,11 @@ def build_app(
         view = compile_view(one, settings, authentication)
         api.register(view, name=one.name, url=f"{settings.prefix}/{one.name}")
     users = database[settings.user_collection]
-    add_place(app, "/login", LoginView(users, tokens, settings.max_body_bytes))
-    add_place(app, "/me", MeView(users, authentication))
+    api.add_view(LoginView(users, tokens, settings.max_body_bytes), "/login")
+    api.add_view(MeView(users, authentication), "/me")
     if settings.registration == "open":
-        add_place(app, "/register", RegisterView(users, settings.max_body_bytes))
+        api.add_view(RegisterView(users, settings.max_body_bytes), "/register")
     return app
-
-
-def add_place(app: falcon.App[Any, Any], path: str, view: object) -> None:
-    """Serve a view at a path, with and without a slash at its end."""
-    app.add_route(path, view)
-    app.add_route(f"{path}/", view)
 
 
 def compile_view(

@@ -371,7 +371,8 @@ def load_settings(directory: Path | None = None) -> Settings:
 
 def _read(env: Env, setting: Setting) -> Any:
     read = getattr(env, setting.kind)
-    return read(setting.name, setting.default, validate=list(setting.checks))
+    options = {"subcast": str.strip} if setting.kind == "list" else {}
+    return read(setting.name, setting.default, validate=list(setting.checks), **options)
 
 
 def _unknown_names(names: set[str]) -> list[str]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import falcon
 from falcon import HTTP_201, HTTP_204
+from falcon.constants import HTTP_METHODS
 
 from falcorest import bson_json, methods
 from falcorest.database import MongoDatabase, Transactions
@@ -29,7 +30,23 @@ logger = logging.getLogger("falcorest")
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
 
-class ResourceView:
+class View:
+    """Base class of everything that falcorest serves: a Falcon resource class."""
+
+    def allowed(self, suffix: str) -> list[str]:
+        """Return the HTTP methods that are served at an address.
+
+        Args:
+            suffix: That of the route's responders.
+        """
+        return [
+            method
+            for method in HTTP_METHODS
+            if callable(getattr(self, f"on_{method.lower()}{suffix}", None))
+        ]
+
+
+class ResourceView(View):
     """Serves a resource over HTTP.
 
     Attributes:
@@ -42,6 +59,7 @@ class ResourceView:
         max_body_bytes: The largest body that is read.
 
     Args:
+        name: The name of the resource.
         url: Where it stands, without a slash at the end.
         database: Where its collection is.
         transactions: Shared by the views of one database.
@@ -73,7 +91,10 @@ class ResourceView:
             if verb.upper() not in cls.item_methods:
                 setattr(cls, f"on_{verb}_item", None)
 
-    def __init__(self, url: str, database: MongoDatabase, transactions: Transactions) -> None:
+    def __init__(
+        self, name: str, url: str, database: MongoDatabase, transactions: Transactions
+    ) -> None:
+        self.name = name
         self.url = url
         self.policy = self.resource.policy()
         self.service = CollectionService(

@@ -13,10 +13,10 @@ from falcorest.auth.tokens import TokenIssuer
 from falcorest.auth.users import MAX_PASSWORD_BYTES, check_password, create_user, find_user
 from falcorest.errors import BodyError, Unauthorized
 from falcorest.query import Document
-from falcorest.views import read_json
+from falcorest.views import View, read_json
 
 
-class LoginView:
+class LoginView(View):
     """``POST /login``: a username and a password for an access token.
 
     Args:
@@ -47,7 +47,7 @@ class LoginView:
         resp.set_header("Cache-Control", "no-store")
 
 
-class MeView:
+class MeView(View):
     """``GET /me``: who a token speaks for.
 
     Args:
@@ -71,7 +71,7 @@ class MeView:
         _answer(resp, {"username": user.username})
 
 
-class RegisterView:
+class RegisterView(View):
     """``POST /register``: a new user.
 
     Args:

@@ -16,6 +16,7 @@ from tests.support import Api, assert_problem, free_port
 pytestmark = pytest.mark.live
 
 
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -27,6 +28,11 @@ pytestmark = pytest.mark.live
         ("POST", "/api/rockets/x", 405),
         ("GET", "/login", 405),
         ("DELETE", "/me", 405),
+        ("NONSENSE", "/api/rockets", 405),
+        ("NONSENSE", "/api/rockets/x", 405),
+        ("NONSENSE", "/login", 405),
+        ("NONSENSE", "/nothing", 404),
+        ("TRACE", "/api/rockets", 405),
     ],
 )
 def test_places_and_methods_that_are_not_served(
