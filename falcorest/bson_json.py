@@ -31,6 +31,9 @@ MAX_DEPTH = 100
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 
+#: The ISO 8601 forms of a date and time; ``fromisoformat`` takes any separator.
+ISO_DATETIME = re.compile(r"[0-9W-]+([T ][0-9:.,Z+-]+)?")
+
 _EPOCH = datetime(1970, 1, 1)
 _KEY_AND_COLON = re.compile(rb'"[ \t\r\n]*:')
 # NOTE: orjson gives integers beyond 64 bits as floats at least this large.
@@ -128,7 +131,9 @@ def _encode_regex(value: Regex[Any]) -> dict[str, Any]:
 
 def _encode_code(value: Code) -> dict[str, Any]:
     code = {"$code": str(value)}
-    return code if value.scope is None else {**code, "$scope": dict(value.scope)}
+    if value.scope is None:
+        return code
+    return {**code, "$scope": _spell_non_finite(dict(value.scope))}
 
 
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
@@ -138,12 +143,11 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
     Decimal128: lambda value: {"$numberDecimal": str(value)},
     DatetimeMS: lambda value: {"$date": {"$numberLong": str(int(value))}},
     bytes: _encode_binary,
-    uuid.UUID: lambda value: _encode_binary(Binary(value.bytes, 4)),
     Regex: _encode_regex,
     re.Pattern: lambda value: _encode_regex(Regex.from_native(value)),
     Timestamp: lambda value: {"$timestamp": {"t": value.time, "i": value.inc}},
     Code: _encode_code,
-    DBRef: lambda value: dict(value.as_doc()),
+    DBRef: lambda value: _spell_non_finite(dict(value.as_doc())),
     MinKey: lambda value: {"$minKey": 1},
     MaxKey: lambda value: {"$maxKey": 1},
     Mapping: dict,
@@ -192,13 +196,14 @@ def parse(body: bytes) -> Any:
 def _malformed(body: bytes, error: orjson.JSONDecodeError) -> BodyError:
     message = str(error)
     if "depth limit" in message:
-        return _too_deep()
+        return too_deep()
     if not body.strip():
         return BodyError("body.malformed", "The body is empty; JSON is expected.")
     return BodyError("body.malformed", f"The body is not JSON: {message}.")
 
 
-def _too_deep() -> BodyError:
+def too_deep() -> BodyError:
+    """Return the error for a body that is nested too deeply."""
     return BodyError("body.too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
 
 
@@ -226,7 +231,7 @@ def _parse_exactly(body: bytes) -> Any:
     try:
         return _EXACT.decode(body.decode("utf-8"))
     except RecursionError as error:
-        raise _too_deep() from error
+        raise too_deep() from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -288,7 +293,7 @@ def decode(value: Any) -> Any:
 
 def _decode(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise _too_deep()
+        raise too_deep()
     if type(value) is list:
         for index, item in enumerate(value):
             kind = type(item)
@@ -328,7 +333,7 @@ def _key_reason(key: str) -> str:
 
 
 def _decode_wrapper(value: dict[str, Any], depth: int) -> Any:
-    keys = tuple(sorted(value))
+    keys = ("$id", "$ref") if "$id" in value and "$ref" in value else tuple(sorted(value))
     decoder = _DECODERS.get(keys)
     if decoder is None:
         dollar = next(key for key in value if key.startswith("$"))
@@ -369,11 +374,10 @@ def _decode_double(text: Any) -> float:
 
 
 def _decode_decimal(text: Any) -> Decimal128:
-    value = Decimal128(_text(text))
-    # NOTE: Decimal128 takes everything that decimal.Decimal does, underscores included.
-    if "_" in text or text != text.strip():
+    # NOTE: Decimal128 takes everything that decimal.Decimal does: "1_0", digits of any script.
+    if not _text(text).isascii() or "_" in text or text != text.strip():
         _wrong()
-    return value
+    return Decimal128(text)
 
 
 def _decode_date(value: Any) -> datetime | DatetimeMS:
@@ -384,9 +388,9 @@ def _decode_date(value: Any) -> datetime | DatetimeMS:
     elif type(value) is int:
         milliseconds = value
     else:
-        moment = datetime.fromisoformat(_text(value))
-        if "T" not in value:
+        if ISO_DATETIME.fullmatch(_text(value)) is None or "T" not in value:
             _wrong()
+        moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
@@ -435,19 +439,24 @@ def _decode_oid(value: Any) -> ObjectId:
 
 def _decode_scoped_code(value: dict[str, Any], depth: int) -> Code:
     scope = value["$scope"]
-    return Code(_text(value["$code"]), _decode(scope, depth + 1) if scope else {})
+    if type(scope) is not dict or type(_decode(scope, depth + 1)) is not dict:
+        _wrong()
+    return Code(_text(value["$code"]), scope)
 
 
 def _decode_reference(value: dict[str, Any], depth: int) -> DBRef:
-    identity = value["$id"]
+    # NOTE: a reference may have fields of its own beside these three.
+    collection, identity, database = (value.pop(key, None) for key in ("$ref", "$id", "$db"))
+    fields = _decode(value, depth + 1)
     if type(identity) is dict or type(identity) is list:
         identity = _decode(identity, depth + 1)
-    database = value.get("$db")
-    return DBRef(_text(value["$ref"]), identity, database if database is None else _text(database))
+    return DBRef(
+        _text(collection), identity, None if database is None else _text(database), **fields
+    )
 
 
 def _constant(result: Any, expected: Any) -> Callable[[Any], Any]:
-    return lambda value: result if value == expected else _wrong()
+    return lambda value: result if type(value) is int and value == expected else _wrong()
 
 
 _SIMPLE: dict[str, Callable[[Any], Any]] = {
@@ -477,6 +486,5 @@ _DECODERS: dict[tuple[str, ...], Callable[[dict[str, Any], int], Any]] = {
     **{(key,): _simple(key, decoder) for key, decoder in _SIMPLE.items()},
     ("$code", "$scope"): _decode_scoped_code,
     ("$id", "$ref"): _decode_reference,
-    ("$db", "$id", "$ref"): _decode_reference,
 }
-_WRAPPER_KEYS = {key for keys in _DECODERS for key in keys}
+_WRAPPER_KEYS = {"$db", *(key for keys in _DECODERS for key in keys)}

@@ -68,7 +68,7 @@ _REFUSALS = {
 _TOO_LARGE = {10334, 17419, 17420, 5195400}
 _WRITE_CONFLICT = 112
 _TIMED_OUT = {50, 262, 202}
-_NO_TRANSACTIONS = 20
+_NOT_ALLOWED = {13, 18, 8000}
 
 
 def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
@@ -95,8 +95,14 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
     }
     ours = {option: value for option, value in options.items() if option.lower() not in given}
     try:
+        # NOTE: what values are in Python is our own affair, whatever the URI says of it.
         client: MongoClient[dict[str, Any]] = MongoClient(
-            uri, connect=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO, **ours
+            uri,
+            connect=False,
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+            tz_aware=False,
+            uuidRepresentation="unspecified",
+            **ours,
         )
         return client[name] if name else client.get_default_database()
     except DriverConfigurationError as error:
@@ -244,34 +250,41 @@ def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
 
 
 def _translate_failure(error: OperationFailure, write: bool) -> FalcorestError:
-    code = error.code or 0
-    if code in _TOO_LARGE:
-        return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
-    if code in _TIMED_OUT:
-        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
-    if code == _WRITE_CONFLICT or error.has_error_label("TransientTransactionError"):
-        return Conflict(
-            "write.conflict", "Another write came in between; nothing was changed. Try again."
-        )
-    if isinstance(error, WriteError) or (code in _REFUSALS and write):
-        return refused(code)
-    if code in {13, 18, 8000}:
-        return ServerError("server.error", "The server may not do this on its database.")
-    if write:
-        return refused(code)
-    return QueryError("query.refused", "The database can't run this query.")
+    if error.has_error_label("TransientTransactionError"):
+        return _conflict()
+    return _translate_code(error.code or 0, write or isinstance(error, WriteError))
 
 
 def _translate_bulk(error: BulkWriteError) -> FalcorestError:
     errors = (error.details or {}).get("writeErrors") or []
     if not errors:
         return _translate_interruption(error, write=True)
-    first = errors[0]
-    if first.get("code") in {11000, 11001}:
-        return duplicate(first)
-    if first.get("code") in _TOO_LARGE:
+    code = errors[0].get("code") or 0
+    return duplicate(errors[0]) if code in {11000, 11001} else _translate_code(code, write=True)
+
+
+def _translate_code(code: int, write: bool) -> FalcorestError:
+    """Return the error for a code of MongoDB's.
+
+    Source: https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+    """
+    if code in _TOO_LARGE:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
-    return refused(first.get("code", 0))
+    if code in _TIMED_OUT:
+        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+    if code == _WRITE_CONFLICT:
+        return _conflict()
+    if code in _NOT_ALLOWED:
+        return ServerError("server.error", "The server may not do this on its database.")
+    if write:
+        return refused(code)
+    return QueryError("query.refused", "The database can't run this query.")
+
+
+def _conflict() -> Conflict:
+    return Conflict(
+        "write.conflict", "Another write came in between; nothing was changed. Try again."
+    )
 
 
 def duplicate(details: Any) -> Conflict:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from bson import Decimal128, Int64, ObjectId
 
-from falcorest.bson_json import INT64
+from falcorest.bson_json import INT64, ISO_DATETIME
 from falcorest.errors import QueryError
 
 LIST = "list-"
@@ -64,6 +64,8 @@ def _date(text: str) -> datetime:
 
 
 def _datetime(text: str) -> datetime:
+    if ISO_DATETIME.fullmatch(text) is None:
+        raise ValueError
     value = datetime.fromisoformat(text)
     if value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
@@ -212,9 +214,13 @@ def parse_id(text: str) -> Any:
     24 hexadecimal digits mean an ObjectId, a hint in front says the type
     (``[int].5``), and anything else is a string.
 
+    Args:
+        text: Decoded; one slash at its end doesn't count.
+
     Raises:
         QueryError: The hint isn't known, or the literal doesn't fit it.
     """
+    text = text.removesuffix("/")
     if _OID.fullmatch(text) is not None:
         return ObjectId(text)
     typed = _TYPED_ID.fullmatch(text)
@@ -232,14 +238,18 @@ def parse_id(text: str) -> Any:
 def format_id(value: Any) -> str | None:
     """Return the path segment that names an ``_id``, percent-encoded; None if there is none."""
     text = _format_id(value)
-    return None if text is None else quote(text, safe="[]:@!$&'()*+,;=~")
+    if text is None:
+        return None
+    # NOTE: of a path, one slash at the end is taken away.
+    return quote(f"{text}/" if text.endswith("/") else text, safe="[]:@!$&'()*+,;=~")
 
 
 def _format_id(value: Any) -> str | None:
     if isinstance(value, ObjectId):
         return str(value)
     if type(value) is str:
-        plain = value and not value.endswith("/") and parse_id_is_text(value)
+        # NOTE: clients resolve the segments "." and ".." before they send a path.
+        plain = value not in {"", ".", ".."} and _is_plain(value)
         return value if plain else f"[str].{value}"
     if type(value) is bool:
         return f"[bool].{str(value).lower()}"
@@ -254,6 +264,5 @@ def _format_id(value: Any) -> str | None:
     return "[null]." if value is None else None
 
 
-def parse_id_is_text(text: str) -> bool:
-    """Tell whether a path segment stands for itself as a string."""
+def _is_plain(text: str) -> bool:
     return _OID.fullmatch(text) is None and _TYPED_ID.fullmatch(text) is None

@@ -70,9 +70,10 @@ class Run:
                 probe.bind((self.host, self.port))
                 # NOTE: a port that another socket listens on can be bound, but not listened on.
                 probe.listen(1)
-            except OSError as error:
+            except (OSError, TypeError, UnicodeError) as error:
+                reason = getattr(error, "strerror", None) or "it can't be the name of a host"
                 raise ConfigurationError(
-                    f"--host {self.host} --port {self.port}: {error.strerror}."
+                    f"--host {self.host} --port {self.port}: {reason}."
                 ) from error
             port = int(probe.getsockname()[1])
         return Run(self.server, self.host, port, self.workers, self.threads)
@@ -173,7 +174,15 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
     server.on_startup(
         threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
     )
-    server.serve(target_loader=load, wrap_loader=False)
+    server.serve(target_loader=functools.partial(_load_in_granian, load), wrap_loader=False)
+
+
+def _load_in_granian(load: Callable[[], App]) -> App:
+    # NOTE: until granian's worker sets its own, it has its parent's signal handlers, which
+    # would swallow the SIGTERM of a server that is stopped while it starts.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return load()
 
 
 def _when_listening(run: Run, ready: Callable[[], None]) -> None:

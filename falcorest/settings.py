@@ -84,7 +84,9 @@ def _uri(text: str) -> None:
         )
 
 
-_POSITIVE = validate.Range(min=1, error="A whole number of 1 or more is needed.")
+_POSITIVE = validate.Range(
+    min=1, max=2**31 - 1, error="A whole number from 1 to 2147483647 is needed."
+)
 _NOT_EMPTY = validate.Length(min=1, error="It must not be empty.")
 
 SETTINGS: tuple[Setting, ...] = (
@@ -115,7 +117,7 @@ SETTINGS: tuple[Setting, ...] = (
         "What is served: ``resource:collection`` pairs with commas between them, or ``*`` for "
         "every collection under its own name, as found at start.",
         "``*`` for the embedded engine and in memory, else required",
-        (_NOT_EMPTY, _collections),
+        (_collections,),
     ),
     Setting(
         "JWT_SECRET_KEY",
@@ -153,6 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
         "path",
         Path("falcorest-data"),
         "The folder in which the embedded engine keeps its files.",
+        checks=(_NOT_EMPTY,),
     ),
     Setting(
         "FALCOREST_MONGOD",
@@ -161,6 +164,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "The ``mongod`` program that the embedded engine runs.",
         "that of the ``embedded`` extra, else ``mongod`` on the PATH",
+        (_NOT_EMPTY,),
     ),
     Setting(
         "FALCOREST_PUBLIC_METHODS",
@@ -257,7 +261,7 @@ class Settings:
         resources: What ``falcorest.toml`` says, by resource.
     """
 
-    mongodb_uri: str | None = None
+    mongodb_uri: str | None = field(default=None, repr=False)
     database: str | None = None
     collections_text: str | None = None
     jwt_secret_key: str | None = field(default=None, repr=False)
@@ -370,9 +374,13 @@ def load_settings(directory: Path | None = None) -> Settings:
 
 
 def _read(env: Env, setting: Setting) -> Any:
-    read = getattr(env, setting.kind)
     options = {"subcast": str.strip} if setting.kind == "list" else {}
-    return read(setting.name, setting.default, validate=list(setting.checks), **options)
+    # NOTE: a path is read as a text first, because Path("") is the working directory.
+    kind = "str" if setting.kind == "path" else setting.kind
+    value = getattr(env, kind)(
+        setting.name, setting.default, validate=list(setting.checks), **options
+    )
+    return Path(value) if setting.kind == "path" and value is not None else value
 
 
 def _unknown_names(names: set[str]) -> list[str]:
@@ -422,8 +430,10 @@ def _check_resource(table: Mapping[str, Any]) -> list[str]:
             if not isinstance(value, str) or not value:
                 problems.append("collection: the name of a collection is needed.")
         elif key in {"max_limit", "max_affected"}:
-            if type(value) is not int or value < 1:
-                problems.append(f"{key}: a whole number of 1 or more is needed.")
+            try:
+                _POSITIVE(value if type(value) is int else 0)
+            except ValidationError as error:
+                problems.append(f"{key}: {error.messages[0]}")
         else:
             problems.append(f"{key}: there is no such setting.")
     return problems

@@ -14,7 +14,7 @@ from typing import Any
 
 from bson import Decimal128, Regex
 
-from falcorest.bson_json import decode
+from falcorest.bson_json import MAX_DEPTH, decode, too_deep
 from falcorest.errors import BodyError
 from falcorest.query import Document, is_path
 
@@ -39,7 +39,7 @@ def update_from_fields(fields: dict[str, Any]) -> Update:
     """Return the update that sets the fields of a parsed body; a key may be a dotted path."""
     if not fields:
         return {}
-    return {"$set": {_path(path): decode(value) for path, value in fields.items()}}
+    return {"$set": {_path(path): _decode(value, path) for path, value in fields.items()}}
 
 
 def update_from_operators(body: dict[str, Any]) -> Update:
@@ -65,10 +65,21 @@ def update_from_operators(body: dict[str, Any]) -> Update:
 
 
 def _refuse(reason: str, *place: str) -> BodyError:
-    nested: Any = [reason]
+    return _error("body.invalid_update", reason, [reason], place)
+
+
+def _error(code: str, reason: str, errors: Any, place: tuple[str, ...]) -> BodyError:
     for part in reversed(place):
-        nested = {part: nested}
-    return BodyError("body.invalid_update", reason, field_errors=nested if place else None)
+        errors = {part: errors}
+    return BodyError(code, reason, field_errors=errors if type(errors) is dict else None)
+
+
+def _decode(value: Any, *place: str) -> Any:
+    try:
+        return decode(value)
+    except BodyError as error:
+        errors = error.field_errors or [error.detail]
+        raise _error(error.code, error.detail, errors, place) from error
 
 
 def _path(path: Any) -> str:
@@ -82,7 +93,7 @@ def _path(path: Any) -> str:
 
 
 def _value(operator: str, path: str, value: Any) -> Any:
-    return decode(value)
+    return _decode(value, operator, path)
 
 
 def _unset(operator: str, path: str, value: Any) -> str:
@@ -90,7 +101,7 @@ def _unset(operator: str, path: str, value: Any) -> str:
 
 
 def _number(operator: str, path: str, value: Any) -> Any:
-    number = decode(value)
+    number = _decode(value, operator, path)
     if isinstance(number, bool) or not isinstance(number, (int, float, Decimal128)):
         raise _refuse(f"{operator} takes a number for {path!r}.", operator, path)
     return number
@@ -112,14 +123,14 @@ def _current_date(operator: str, path: str, value: Any) -> Any:
 
 def _push(operator: str, path: str, value: Any) -> Any:
     if type(value) is not dict or not any(key in _MODIFIERS for key in value):
-        return decode(value)
+        return _decode(value, operator, path)
     allowed = _MODIFIERS if operator == "$push" else {"$each": _is_list}
     for key, argument in value.items():
         if key not in allowed or not allowed[key](argument):
             raise _refuse(f"{operator} can't take {key!r} like this for {path!r}.", operator, path)
     if "$each" not in value:
         raise _refuse(f"{operator} needs $each beside its modifiers.", operator, path)
-    return {**value, "$each": decode(value["$each"])}
+    return {**value, "$each": _decode(value["$each"], operator, path)}
 
 
 def _is_list(value: Any) -> bool:
@@ -150,16 +161,19 @@ _MODIFIERS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _pull(operator: str, path: str, value: Any) -> Any:
+def _pull(operator: str, path: str, value: Any, depth: int = 1) -> Any:
+    if depth > MAX_DEPTH:
+        raise too_deep()
     if type(value) is dict:
         if any(key in _COMPARISONS for key in value):
             return _conditions(value, path)
         if value and not any(key.startswith("$") for key in value):
             # NOTE: MongoDB reads an object as a condition on the objects in the list.
             return {
-                _path(part): _pull(operator, f"{path}.{part}", item) for part, item in value.items()
+                _path(part): _pull(operator, f"{path}.{part}", item, depth + 1)
+                for part, item in value.items()
             }
-    return _plain(decode(value), path)
+    return _plain(_decode(value, operator, path), path)
 
 
 def _conditions(conditions: Document, path: str) -> Document:
@@ -169,7 +183,7 @@ def _conditions(conditions: Document, path: str) -> Document:
             raise _refuse(f"$pull knows no condition {comparison!r}.", "$pull", path)
         if comparison in {"$in", "$nin"} and type(value) is not list:
             raise _refuse(f"{comparison} takes a list.", "$pull", path)
-        result[comparison] = _plain(decode(value), path)
+        result[comparison] = _plain(_decode(value, "$pull", path), path)
     return result
 
 
@@ -190,7 +204,7 @@ def _plain(value: Any, path: str) -> Any:
 def _pull_all(operator: str, path: str, value: Any) -> Any:
     if type(value) is not list:
         raise _refuse(f"{operator} takes a list for {path!r}.", operator, path)
-    return decode(value)
+    return _decode(value, operator, path)
 
 
 def _pop(operator: str, path: str, value: Any) -> int:

@@ -201,7 +201,7 @@ class ResourceView(View):
         # NOTE: Falcon reads bytes that aren't UTF-8 as U+FFFD, which would name another id.
         if "\ufffd" in text and not _is_utf8(req.env["PATH_INFO"]):
             raise BadRequest("id.invalid", "The path is not UTF-8.", parameter="id")
-        return parse_id(text.removesuffix("/"))
+        return parse_id(text)
 
     def _read(self, req: falcon.Request) -> Any:
         return read_json(req, self.max_body_bytes)

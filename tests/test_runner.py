@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 import pytest
@@ -56,12 +57,14 @@ def test_a_port_that_is_taken_is_refused_by_name(listening: bool) -> None:
             run(port=port).bound()
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+@pytest.mark.parametrize(
+    "host", ["192.0.2.1", "a..b", "ä" * 64], ids=["elsewhere", "empty label", "long"]
+)
 def test_a_host_that_is_not_here_is_refused_by_name(host: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"--host {host} --port 8000: \w") as caught:
+    with pytest.raises(ConfigurationError) as caught:
         run(host=host).bound()
-    assert len(caught.value.problems) == 1
-    assert "None" not in caught.value.problems[0]
+    (line,) = caught.value.problems
+    assert re.fullmatch(rf"--host {re.escape(host)} --port 8000: (?!None)\w[^\n]+\.", line)
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -116,14 +116,13 @@ def check_password(
         username: As the client sent it.
         password: As the client sent it.
     """
-    # APPSEC: the same query and the same verification in either case. For an unknown name the
-    # next user's hash is verified, so that the time tells nothing where users have hashes of
+    # APPSEC: the same work in either case. For an unknown name another user's hash is verified,
+    # the next one's by name, so that the time tells nothing where users have hashes of
     # different costs (those made by MangoREST are dearer than ours).
-    neighbours = users_collection.find({"username": {"$gte": username}})
-    user = next(neighbours.sort("username", ASCENDING).limit(1), None)
-    stored = user["password"] if user is not None else _decoy()
-    matches = _verify(stored, password)
-    if user is None or user["username"] != username:
+    by_name = users_collection.find({"username": {"$gte": username}}).sort("username", ASCENDING)
+    user = next(by_name.limit(1), None) or users_collection.find_one({})
+    matches = _verify(user.get("password") if user else _decoy(), password)
+    if user is None or user.get("username") != username:
         return None
     return user if matches else None
 

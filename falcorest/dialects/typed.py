@@ -39,6 +39,7 @@ MAX_SORT_FIELDS = 32
 
 _TYPED = re.compile(r"(not\.)?([$\w]*)\[([^\]]*)\]\.")
 _GROUP_MEMBER = re.compile(r"(and|or|nor)\(")
+_PLAIN_FIELD = re.compile(r"[^(),]*")
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _LARGEST = 2**63 - 1
 
@@ -143,7 +144,7 @@ class TypedDialect:
         rest = value[typed.end() :]
         literal: Any = rest
         if is_list:
-            reader = _Reader(rest, field)
+            reader = _Reader(rest, field, "query.invalid_value")
             literal = reader.list_of_texts()
             reader.expect_end()
         return _condition(operator, hint, field, literal, bool(negate), parameter=field)
@@ -178,7 +179,7 @@ class TypedDialect:
         return operator, hint, is_list
 
     def _group(self, name: str, text: str) -> list[Filter]:
-        reader = _Reader(text, name)
+        reader = _Reader(text, name, "query.invalid_group")
         members = self._members(reader, 1)
         reader.expect_end()
         return members
@@ -232,9 +233,10 @@ def _condition(
 class _Reader:
     """Reads a group or a list from left to right."""
 
-    def __init__(self, text: str, parameter: str) -> None:
+    def __init__(self, text: str, parameter: str, code: str) -> None:
         self.source = text
         self.parameter = parameter
+        self.code = code
         self.position = 0
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
@@ -261,7 +263,7 @@ class _Reader:
         found = self.source[self.position : self.position + 20]
         where = f"{found!r}" if found else "the end"
         return QueryError(
-            "query.invalid_group",
+            self.code,
             f"At character {self.position + 1}, {expectation} and {where} is there.",
             parameter=self.parameter,
         )
@@ -361,7 +363,7 @@ def parse_sort(value: str) -> tuple[tuple[str, int], ...]:
     sort: dict[str, int] = {}
     for part in value[1:-1].split("),("):
         field, colon, direction = part.rpartition(":")
-        if not colon or direction not in DIRECTIONS:
+        if not colon or direction not in DIRECTIONS or not _PLAIN_FIELD.fullmatch(field):
             raise _bad_sort(part)
         check_field(field, parameter="_sort")
         if field in sort:

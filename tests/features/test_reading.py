@@ -209,7 +209,7 @@ def test_sort_limit_and_skip(engines: Api, query: str, expected: list[int]) -> N
         ("a=size[int].-1", "query.invalid_value", "a"),
         ("a=type[str].nonsense", "query.invalid_value", "a"),
         ("a=in[list-int].[1,x]", "query.invalid_value", "a"),
-        ("a=in[list-int].[1", "query.invalid_group", "a"),
+        ("a=in[list-int].[1", "query.invalid_value", "a"),
         ("and=(a.eq[int].1", "query.invalid_group", "and"),
         ("or=()", "query.invalid_group", "or"),
         ("nor=(a)", "query.invalid_group", "nor"),

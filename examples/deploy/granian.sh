@@ -1,0 +1,3 @@
+exec granian --interface wsgi --host 127.0.0.1 --port "${PORT:-8000}" \
+  --workers 2 --blocking-threads 4 --workers-kill-timeout 30 \
+  --factory falcorest:create_app

@@ -1,0 +1,8 @@
+API=${API:-http://127.0.0.1:8000}
+
+curl -s "$API/register" --json \
+  '{"username": "ada", "password": "correct horse", "invitation": "guess"}'
+echo
+curl -s "$API/register" --json \
+  '{"username": "ada", "password": "correct horse", "invitation": "open sesame"}'
+echo

@@ -1,0 +1,400 @@
+"""Settings: where they are read, what wins, and one clear line for each that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from marshmallow import ValidationError
+
+from falcorest.errors import ConfigurationError
+from falcorest.settings import (
+    EMBEDDED,
+    EXTERNAL,
+    IN_MEMORY,
+    SETTINGS,
+    ResourceSettings,
+    Settings,
+    is_resource_name,
+    load_settings,
+    parse_collections,
+)
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+#: For each setting, its default, and some values in the environment with what they mean.
+TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
+    "MONGODB_URI": (
+        "mongodb_uri",
+        None,
+        [
+            (uri, uri)
+            for uri in ("mongodb://a,b/c?w=1", "mongodb+srv://cluster.example", "mongomock://")
+        ],
+    ),
+    "DATABASE": ("database", None, [("rockets", "rockets")]),
+    "COLLECTIONS": ("collections_text", None, [("*", "*"), ("a:b,c:d", "a:b,c:d")]),
+    "JWT_SECRET_KEY": ("jwt_secret_key", None, [(SECRET, SECRET), ("ä" * 16, "ä" * 16)]),
+    "MANGO_USER_COLLECTION": ("user_collection", "mangorest_users", [("people", "people")]),
+    "FALCOREST_PREFIX": ("prefix", "/api", [("/v1", "/v1"), ("/a/b-c", "/a/b-c")]),
+    "FALCOREST_DATA_DIR": (
+        "data_dir",
+        Path("falcorest-data"),
+        [("/srv/data", Path("/srv/data")), ("a b", Path("a b"))],
+    ),
+    "FALCOREST_MONGOD": ("mongod", None, [("/opt/mongod", Path("/opt/mongod"))]),
+    "FALCOREST_PUBLIC_METHODS": (
+        "public_methods",
+        ["GET"],
+        [
+            ("", []),
+            ("GET", ["GET"]),
+            ("GET,POST,PUT,PATCH,DELETE", [*("GET", "POST", "PUT"), "PATCH", "DELETE"]),
+        ],
+    ),
+    "FALCOREST_REGISTRATION": ("registration", "closed", [("open", "open"), ("closed", "closed")]),
+    "FALCOREST_TOKEN_SECONDS": ("token_seconds", 3600, [("1", 1), ("86400", 86400)]),
+    "FALCOREST_REGEX": (
+        "regex",
+        False,
+        [("true", True), ("false", False), ("1", True), ("0", False)],
+    ),
+    "FALCOREST_MAX_LIMIT": ("max_limit", None, [("1", 1), ("500", 500)]),
+    "FALCOREST_MAX_AFFECTED": ("max_affected", 1000, [("1", 1), ("50", 50)]),
+    "FALCOREST_MAX_BODY_BYTES": ("max_body_bytes", 1048576, [("1", 1), ("2048", 2048)]),
+    "FALCOREST_TIMEOUT_MS": ("timeout_ms", 5000, [("1", 1), ("250", 250)]),
+}
+NUMBERS = [
+    *("FALCOREST_TOKEN_SECONDS", "FALCOREST_MAX_LIMIT", "FALCOREST_MAX_AFFECTED"),
+    *("FALCOREST_MAX_BODY_BYTES", "FALCOREST_TIMEOUT_MS"),
+]
+
+MALFORMED: list[tuple[str, str]] = [
+    *(
+        ("MONGODB_URI", value)
+        for value in ("", "localhost:27017", "http://x", "mongodb:/x", "mongo")
+    ),
+    ("DATABASE", ""),
+    *(
+        ("COLLECTIONS", value)
+        for value in ("", " ", "rockets", "a:", ":b", "a:b,", "a:b,,c:d", "*,a:b")
+    ),
+    *(
+        ("COLLECTIONS", value)
+        for value in ("a/b:c", "a b:c", "{id}:c", "..:c", "a?:c", "a%:c", "a:b,a:c")
+    ),
+    *(("JWT_SECRET_KEY", value) for value in ("", "short", "x" * 31)),
+    ("MANGO_USER_COLLECTION", ""),
+    *(
+        ("FALCOREST_PREFIX", value)
+        for value in ("", "/", "api", "/api/", "//", "/a b", "/{id}", "/a?b")
+    ),
+    ("FALCOREST_DATA_DIR", ""),
+    ("FALCOREST_MONGOD", ""),
+    *(("FALCOREST_PUBLIC_METHODS", value) for value in ("get", "FETCH", "GET,", "GET;POST", "*")),
+    *(("FALCOREST_REGISTRATION", value) for value in ("", "Open", "true", "yes")),
+    *(("FALCOREST_REGEX", value) for value in ("", "perhaps", "2")),
+    *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),
+]
+
+
+def problems(directory: Path | None = None) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(directory)
+    return caught.value.problems
+
+
+# ------------------------------------------------------------------------------- the tables
+
+
+def test_every_setting_has_its_row() -> None:
+    rows = {setting.name: (setting.attribute, setting.default) for setting in SETTINGS}
+    assert rows == {name: (attribute, default) for name, (attribute, default, _) in TABLE.items()}
+    assert len(rows) == len(SETTINGS)
+
+
+def test_settings_made_in_code_have_the_defaults_of_the_table() -> None:
+    own = dataclasses.asdict(Settings())
+    for setting in SETTINGS:
+        assert own.pop(setting.attribute) == setting.default, setting.name
+    assert own == {"embedded_uri": None, "resources": {}}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_says_what_it_does(setting: Any) -> None:
+    assert setting.help.endswith(".")
+    if setting.default is None:
+        assert setting.shown
+
+
+# ------------------------------------------------------------------------- the environment
+
+
+def test_nothing_needs_to_be_set() -> None:
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [(name, text, value) for name, (_, _, values) in TABLE.items() for text, value in values],
+)
+def test_a_setting_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: Any
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert load_settings() == Settings(**{TABLE[name][0]: value})
+
+
+@pytest.mark.parametrize(("name", "text"), MALFORMED)
+def test_a_malformed_value_is_one_clear_line_that_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    (line,) = problems()
+    assert re.fullmatch(rf"{name}: [^\n]+\.( [^\n]+)?", line)
+
+
+def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MONGODB_URI", "FALCOREST_MAX_LIMIT", "FALCOREST_REGEX", "FALCOREST_NONSENSE"):
+        monkeypatch.setenv(name, "wrong")
+    names = {line.partition(":")[0] for line in problems()}
+    assert names == {"MONGODB_URI", "FALCOREST_MAX_LIMIT", "FALCOREST_REGEX", "FALCOREST_NONSENSE"}
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("FALCOREST_MAXLIMIT", "FALCOREST_MAX_LIMIT"),
+        ("FALCOREST_MAX_LIMITS", "FALCOREST_MAX_LIMIT"),
+        ("FALCOREST_REGEXP", "FALCOREST_REGEX"),
+        ("FALCOREST_TIMEOUT", "FALCOREST_TIMEOUT_MS"),
+        ("FALCOREST_DATADIR", "FALCOREST_DATA_DIR"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, suggestion: str
+) -> None:
+    (tmp_path / ".env").write_text(f"{name}=5\n")
+    (line,) = problems()
+    assert line.startswith(f"{name}: ")
+    assert line.endswith(f"{suggestion}?")
+    (tmp_path / ".env").unlink()
+    monkeypatch.setenv(name, "5")
+    assert problems() == (line,)
+
+
+def test_names_of_others_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FALCO", "MY_FALCOREST_REGEX", "MANGO_OTHER", "PORT", "DATABASE_URL"):
+        monkeypatch.setenv(name, "x")
+    assert load_settings() == Settings()
+
+
+# ------------------------------------------------------------------------------------- .env
+
+
+def test_settings_are_read_from_a_dotenv_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "# a comment\n"
+        'DATABASE="rockets"\n'
+        f"export JWT_SECRET_KEY={SECRET}\n"
+        "FALCOREST_MAX_LIMIT=50 # at the most\n\n"
+    )
+    expected = Settings(database="rockets", jwt_secret_key=SECRET, max_limit=50)
+    assert load_settings() == load_settings(tmp_path) == expected
+
+
+def test_the_environment_wins_over_the_dotenv_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("DATABASE=of_the_file\nFALCOREST_MAX_LIMIT=5\n")
+    monkeypatch.setenv("DATABASE", "of_the_environment")
+    assert load_settings() == Settings(database="of_the_environment", max_limit=5)
+
+
+def test_the_dotenv_file_of_another_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE=of_the_parent\n")
+    (tmp_path / "inner").mkdir()
+    assert load_settings(tmp_path / "inner") == Settings()
+
+
+def test_reading_settings_leaves_no_trace_for_the_next_reader(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / ".env").write_text("DATABASE=one\n")
+    assert load_settings(tmp_path / "one").database == "one"
+    assert load_settings(tmp_path / "two").database is None
+
+
+def test_a_malformed_value_in_the_dotenv_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("FALCOREST_TIMEOUT_MS=soon\n")
+    (line,) = problems()
+    assert line.startswith("FALCOREST_TIMEOUT_MS: ")
+
+
+@pytest.mark.parametrize("name", [".env", "falcorest.toml"])
+def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"DATABASE=\xff\n")
+    (line,) = problems()
+    assert line.startswith(f"{name}: ")
+    assert "\n" not in line
+
+
+# --------------------------------------------------------------------------- falcorest.toml
+
+
+def test_what_is_said_of_one_resource_stands_in_the_toml_file(tmp_path: Path) -> None:
+    (tmp_path / "falcorest.toml").write_text(
+        "[resources.rockets]\n"
+        'collection = "rocket_engines"\n'
+        "max_limit = 5\n"
+        "max_affected = 10\n"
+        '[resources."launch-vehicles"]\n'
+    )
+    settings = load_settings()
+    assert settings.resources == {
+        "rockets": ResourceSettings("rocket_engines", max_limit=5, max_affected=10),
+        "launch-vehicles": ResourceSettings(),
+    }
+    assert settings.collections() == {"rockets": "rocket_engines"}
+
+
+@pytest.mark.parametrize(
+    ("flat", "expected"),
+    [
+        (None, {"a": "of_the_file"}),
+        ("a:flat,b:other", {"a": "of_the_file", "b": "other"}),
+        ("b:other", {"a": "of_the_file", "b": "other"}),
+        ("*", None),
+    ],
+)
+def test_the_file_wins_over_the_flat_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flat: str | None, expected: Any
+) -> None:
+    (tmp_path / "falcorest.toml").write_text('[resources.a]\ncollection = "of_the_file"\n')
+    if flat is not None:
+        monkeypatch.setenv("COLLECTIONS", flat)
+    settings = load_settings()
+    assert settings.collections() == expected
+    assert settings.named_in_file() == {"a": "of_the_file"}
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("[resources", "falcorest.toml: "),
+        ("x = 1", "falcorest.toml: x: "),
+        ("[resource.a]", "falcorest.toml: resource: "),
+        ("resources = 5", "falcorest.toml: resources: "),
+        ("[resources]\na = 5", "falcorest.toml: resources.a: "),
+        ("[resources.a]\nlimit = 5", "falcorest.toml: resources.a.limit: "),
+        ("[resources.a]\nmax_limit = 0", "falcorest.toml: resources.a.max_limit: "),
+        ('[resources.a]\nmax_limit = "5"', "falcorest.toml: resources.a.max_limit: "),
+        ("[resources.a]\nmax_limit = true", "falcorest.toml: resources.a.max_limit: "),
+        ("[resources.a]\nmax_affected = 1.5", "falcorest.toml: resources.a.max_affected: "),
+        ('[resources.a]\ncollection = ""', "falcorest.toml: resources.a.collection: "),
+        ("[resources.a]\ncollection = 5", "falcorest.toml: resources.a.collection: "),
+        ('[resources."a/b"]', "falcorest.toml: resources.a/b: "),
+    ],
+)
+def test_a_malformed_file_is_one_clear_line(tmp_path: Path, text: str, start: str) -> None:
+    (tmp_path / "falcorest.toml").write_text(text)
+    (line,) = problems()
+    assert line.startswith(start)
+    assert "\n" not in line
+
+
+# ------------------------------------------------------------------------------ COLLECTIONS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("*", None),
+        (" * ", None),
+        ("rockets:rocket_engines", {"rockets": "rocket_engines"}),
+        ("a:b,c:d", {"a": "b", "c": "d"}),
+        (" a : b , c : d ", {"a": "b", "c": "d"}),
+        ("a:b,c:b", {"a": "b", "c": "b"}),
+        ("a:b:c", {"a": "b:c"}),
+        ("a:fs.files", {"a": "fs.files"}),
+        ("größe:b", {"größe": "b"}),
+    ],
+)
+def test_collections_are_pairs_of_resource_and_collection(text: str, expected: Any) -> None:
+    assert parse_collections(text) == expected
+    assert Settings(collections_text=text).collections() == expected
+
+
+@pytest.mark.parametrize("text", [value for name, value in MALFORMED if name == "COLLECTIONS"])
+def test_anything_else_is_no_list_of_collections(text: str) -> None:
+    with pytest.raises(ValidationError):
+        parse_collections(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("a", "a-b", "a.b", "ä", "A_1", "a:b", "...")),
+        *((name, False) for name in ("", ".", "..", "a/b", "a b", "a{b", "a}b", "a?b", "a#b")),
+        *((name, False) for name in ("a%b", "a\n", "\0", "a\x7f", "\t")),
+    ],
+)
+def test_the_name_of_a_resource_is_one_segment_of_a_route(name: str, expected: bool) -> None:
+    assert is_resource_name(name) is expected
+
+
+# --------------------------------------------------------------------- what follows from them
+
+
+@pytest.mark.parametrize(
+    ("uri", "engine"),
+    [
+        (None, EMBEDDED),
+        ("mongomock://", IN_MEMORY),
+        ("mongodb://localhost", EXTERNAL),
+        ("mongodb+srv://cluster.example", EXTERNAL),
+    ],
+)
+def test_the_uri_says_where_the_data_is(uri: str | None, engine: str) -> None:
+    assert Settings(mongodb_uri=uri).engine == engine
+
+
+@pytest.mark.parametrize(
+    ("collection", "never"),
+    [
+        *((name, True) for name in ("people", "system.views", "system.users", "falcorest_state")),
+        *(
+            (name, False)
+            for name in ("rockets", "systems", "falcorest", "mangorest_users", "people2")
+        ),
+    ],
+)
+def test_the_users_and_what_belongs_to_the_system_are_never_served(
+    collection: str, never: bool
+) -> None:
+    assert Settings(user_collection="people").never_served(collection) is never
+
+
+def test_settings_are_frozen_and_replaced() -> None:
+    settings = Settings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.regex = True  # type: ignore[misc]
+    assert settings.replace(regex=True) == Settings(regex=True)
+    assert settings == Settings()
+
+
+def test_no_secret_is_in_the_repr() -> None:
+    settings = Settings(
+        jwt_secret_key=SECRET, mongodb_uri="mongodb://admin:hunter2@db.example/rockets"
+    )
+    assert SECRET not in repr(settings)
+    assert "hunter2" not in repr(settings)
+
+
+def test_no_secret_is_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET_KEY", "hunter2")
+    monkeypatch.setenv("MONGODB_URI", "mongo://admin:hunter2@db.example/rockets")
+    assert "hunter2" not in "".join(problems())
