@@ -103,14 +103,10 @@ def serve(host: str, port: int, workers: int, threads: int, server: str, demo: b
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def createuser(username: str, roles: tuple[str, ...], password_stdin: bool) -> None:
     """Make a user who can log in."""
-
-    def create(users: Collection[Document]) -> str:
-        if auth.user_exists(users, username):
-            raise click.ClickException(f"There is a user {username!r} already.")
-        auth.create_user(users, username, _password(password_stdin), roles)
-        return f"The user {username!r} is made."
-
-    click.echo(_with_users(create))
+    settings = _user_settings()
+    password = _password(password_stdin)
+    _with_users(settings, lambda users: auth.create_user(users, username, password, roles))
+    click.echo(f"The user {username!r} is made.")
 
 
 @main.command()
@@ -118,30 +114,24 @@ def createuser(username: str, roles: tuple[str, ...], password_stdin: bool) -> N
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def passwd(username: str, password_stdin: bool) -> None:
     """Give a user another password."""
-
-    def change(users: Collection[Document]) -> str:
-        auth.change_password(users, username, _password(password_stdin))
-        return f"The user {username!r} has another password."
-
-    click.echo(_with_users(change))
+    settings = _user_settings()
+    password = _password(password_stdin)
+    _with_users(settings, lambda users: auth.change_password(users, username, password))
+    click.echo(f"The user {username!r} has another password.")
 
 
 @main.command()
 @click.argument("username")
 def deleteuser(username: str) -> None:
     """Remove a user."""
-
-    def delete(users: Collection[Document]) -> str:
-        auth.delete_user(users, username)
-        return f"The user {username!r} is gone."
-
-    click.echo(_with_users(delete))
+    _with_users(_user_settings(), lambda users: auth.delete_user(users, username))
+    click.echo(f"The user {username!r} is gone.")
 
 
 @main.command()
 def users() -> None:
     """List the users."""
-    for user in _with_users(auth.list_users):
+    for user in _with_users(_user_settings(), auth.list_users):
         roles = ", ".join(map(str, user.get("roles") or []))
         click.echo(f"{user.get('username')}  ({roles})" if roles else user.get("username"))
 
@@ -185,13 +175,22 @@ def _opened(settings: Settings, *, serving: bool) -> Iterator[tuple[Settings, En
         yield settings.replace(embedded_uri=running.uri, jwt_secret_key=key), running
 
 
-def _with_users(work: Callable[[Collection[Document]], T]) -> T:
+def _user_settings() -> Settings:
+    """Return the settings of a database that has users to manage.
+
+    Raises:
+        ConfigurationError: It is in memory, where only its server can reach it.
+    """
     settings = load_settings()
     if settings.engine == IN_MEMORY:
         raise ConfigurationError(
             "MONGODB_URI: a database in memory has no users to manage from here; "
             "with FALCOREST_REGISTRATION=open, POST /register makes one."
         )
+    return settings
+
+
+def _with_users(settings: Settings, work: Callable[[Collection[Document]], T]) -> T:
     with (
         _opened(settings, serving=False) as (settings, _),
         closing(_Client(settings)) as client,

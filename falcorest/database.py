@@ -77,8 +77,8 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
     Args:
         uri: ``mongodb://``, ``mongodb+srv://`` or ``mongomock://``.
         name: Name of the database; None takes the one that the URI names.
-        timeout_ms: How long an operation may wait for the database, in milliseconds.
-            ``timeoutMS`` and the like in the URI win.
+        timeout_ms: How long to wait for the database, in milliseconds. ``socketTimeoutMS`` and
+            the like in the URI win.
 
     Raises:
         ConfigurationError: The URI is malformed, or no database is named.
@@ -90,7 +90,8 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
         "appname": "falcorest",
         "connectTimeoutMS": timeout_ms,
         "serverSelectionTimeoutMS": timeout_ms,
-        "timeoutMS": timeout_ms,
+        "socketTimeoutMS": timeout_ms,
+        "waitQueueTimeoutMS": timeout_ms,
         "unicode_decode_error_handler": "replace",
     }
     ours = {option: value for option, value in options.items() if option.lower() not in given}
@@ -133,6 +134,18 @@ def in_memory(database: Any) -> bool:
     return not isinstance(database, Database)
 
 
+def time_limit(database: Any) -> float | None:
+    """Return how long a request waits for a database, in seconds; None is no limit.
+
+    It is what the database's client says: ``timeoutMS``, else ``socketTimeoutMS``.
+    """
+    if in_memory(database):
+        return None
+    options = database.client.options
+    limit: float | None = options.timeout or options.pool_options.socket_timeout
+    return limit
+
+
 class Transactions:
     """Runs several operations as one, where the database can.
 
@@ -152,48 +165,64 @@ class Transactions:
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
     def run(self, work: Callable[[ClientSession | None], T]) -> T:
-        """Run work within the time limit of one request, in a transaction where there are any.
-
-        In a transaction, an exception undoes all of it.
+        """Run work, in a transaction where there are any; an exception in it undoes all of it.
 
         Args:
             work: Gets the session to pass to every operation, None without transactions. It
                 may be called again when the transaction met another one.
         """
-        if in_memory(self._database):
+        if not self.supported:
             return work(None)
-        client = self._database.client
-        with pymongo.timeout(client.options.timeout):
-            if not self.supported:
-                return work(None)
-            with client.start_session() as session:
-                # NOTE: snapshot, so that what is counted is what is written, on shards too.
-                return session.with_transaction(work, read_concern=ReadConcern("snapshot"))
+        with self._database.client.start_session() as session:
+            # NOTE: snapshot, so that what is counted is what is written, on shards too.
+            return session.with_transaction(work, read_concern=ReadConcern("snapshot"))
 
 
-def translated(write: bool = False) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a decorator that turns driver errors into ours.
+def operation(
+    limit_of: Callable[[Any], float | None], *, write: bool = False
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a decorator for a function that does one thing with the database.
+
+    It bounds the time of it all in all, and turns the driver's errors into ours.
 
     Args:
-        write: Whether what is decorated writes, so that a broken connection leaves open
-            whether it happened.
+        limit_of: Tells the limit in seconds, given the function's first argument.
+        write: Whether the function writes, so that a broken connection leaves open whether it
+            happened.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:
+            first = args[0] if args else next(iter(kwargs.values()))
+            with Translation(write=write), pymongo.timeout(limit_of(first)):
                 return function(*args, **kwargs)
-            except FalcorestError:
-                raise
-            except Exception as error:
-                if isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error):
-                    raise translate(error, write=write) from error
-                raise
 
         return wrapper
 
     return decorate
+
+
+class Translation:
+    """A context in which the driver's errors become ours.
+
+    Args:
+        write: Whether a write is under way.
+    """
+
+    def __init__(self, *, write: bool = False) -> None:
+        self._write = write
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if (
+            isinstance(error, Exception)
+            and not isinstance(error, FalcorestError)
+            and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
+        ):
+            raise translate(error, write=self._write) from error
 
 
 def _raised_in_mongomock(error: Exception) -> bool:

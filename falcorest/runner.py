@@ -104,7 +104,7 @@ def worker_app(settings: Settings, served: list[Served], demo: bool, parent: int
         level=logging.WARNING, format="[%(levelname)s] %(name)s: %(message)s", stream=sys.stderr
     )
     if os.getpid() != parent:
-        die_with_parent()
+        die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
     database = open_database(settings)
@@ -179,9 +179,11 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
 
 def _load_in_granian(load: Callable[[], App]) -> App:
     # NOTE: until granian's worker sets its own, it has its parent's signal handlers, which
-    # would swallow the SIGTERM of a server that is stopped while it starts.
+    # would swallow the SIGTERM of a server that is stopped while it starts. And it hangs when
+    # a second signal meets the first, as when Ctrl-C reaches the worker and its parent both.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.setpgid(0, 0)
     return load()
 
 

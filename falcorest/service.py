@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
+import pymongo
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.errors import BulkWriteError
 
-from falcorest.database import MongoDatabase, Transactions, translate, translated
+from falcorest.database import (
+    MongoDatabase,
+    Transactions,
+    Translation,
+    operation,
+    time_limit,
+    translate,
+)
 from falcorest.errors import FalcorestError, NotFound, Problem
+from falcorest.memory import open_collection
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
 from falcorest.updates import Update
@@ -39,18 +50,17 @@ class Updated:
 class DocumentStream:
     """The documents of a query, a batch at a time. The first batch is there at once.
 
-    Attributes:
-        complete: Whether the first batch is all there is.
-
     Args:
-        cursor: Of a query that has not been read from yet.
+        documents: All of them, or a cursor that has not been read from yet.
+        time_limit: How long to wait for each further batch, in seconds.
     """
 
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
+    def __init__(self, documents: Any, time_limit: float | None = None) -> None:
+        self._cursor = documents
+        self._time_limit = time_limit
         self._read = 0
-        self._first = self._fetch()
-        self.complete = not (self._first and cursor.alive)
+        self.complete = type(documents) is list
+        self.first: list[Document] = documents if self.complete else self._fetch(None)
 
     def batches(self) -> Iterator[list[Document]]:
         """Yield the documents, and let go of the cursor at the end.
@@ -59,38 +69,38 @@ class DocumentStream:
             FalcorestError: The database failed under way.
         """
         try:
-            yield self._first
-            while batch := self._fetch():
+            yield self.first
+            while not self.complete and (batch := self._fetch(self._time_limit)):
                 yield batch
         finally:
             self.close()
 
     def close(self) -> None:
         """Let go of the cursor."""
-        self._cursor.close()
-
-    def first(self) -> list[Document]:
-        """Return the first batch."""
-        return self._first
+        if not self.complete:
+            self._cursor.close()
 
     def __iter__(self) -> Iterator[Document]:
         for batch in self.batches():
             yield from batch
 
-    @translated()
-    def _fetch(self) -> list[Document]:
+    def _fetch(self, time_limit: float | None) -> list[Document]:
         # PERF: one answer of the database is one batch, so that large documents, of which few
         # fit into an answer, take no more memory than small ones.
         cursor = self._cursor
         if not isinstance(cursor, Cursor):
             return list(islice(cursor, BATCH))
-        batch: list[Document] = cursor.to_list(1)
-        self._read += len(batch)
-        rest = cursor.retrieved - self._read
-        if rest:
-            batch += cursor.to_list(rest)
-            self._read += rest
+        with Translation(), pymongo.timeout(time_limit):
+            batch: list[Document] = cursor.to_list(1)
+            self._read += len(batch)
+            at_hand = cursor.retrieved - self._read
+            if at_hand:
+                batch += cursor.to_list(at_hand)
+                self._read += at_hand
         return batch
+
+
+_operation = functools.partial(operation, attrgetter("time_limit"))
 
 
 class CollectionService:
@@ -109,24 +119,34 @@ class CollectionService:
     def __init__(
         self, database: MongoDatabase, name: str, policy: Policy, transactions: Transactions
     ) -> None:
-        self.collection: Collection[Document] = database[name]
+        self.collection: Collection[Document] = open_collection(database, name)
         self.policy = policy
+        self.time_limit = time_limit(database)
         self._transactions = transactions
 
     # ------------------------------------------------------------------------------- reading
 
-    @translated()
     def stream(self, query: Query) -> DocumentStream:
         """Return all documents of a query, to be read batch by batch."""
-        return DocumentStream(self._find(query, query.limit))
+        first = self._first(query, min(query.limit, BATCH) or BATCH)
+        if len(first) < BATCH or query.limit == BATCH:
+            return DocumentStream(first)
+        # NOTE: MongoDB counts a time limit for a cursor over all its batches. So the beginning
+        # was asked for within the limit, and what is streamed has it batch by batch.
+        with Translation():
+            return DocumentStream(self._find(query, query.limit), self.time_limit)
 
-    @translated()
+    @_operation()
+    def _first(self, query: Query, count: int) -> list[Document]:
+        return list(self._find(query, count))
+
+    @_operation()
     def page(self, query: Query) -> Page:
         """Return the documents of a query, and whether there are more behind its limit."""
         documents = list(self._find(query, query.limit + 1))
         return Page(documents[: query.limit], len(documents) > query.limit)
 
-    @translated()
+    @_operation()
     def get(self, identity: Any, query: Query = EVERYTHING) -> Document:
         """Return one document.
 
@@ -162,14 +182,14 @@ class CollectionService:
 
     # ------------------------------------------------------------------------ single writes
 
-    @translated(write=True)
+    @_operation(write=True)
     def insert(self, document: Document) -> Document:
         """Store a new document and return it, with its ``_id`` in front."""
         document = with_id(document)
         self.collection.insert_one(document)
         return document
 
-    @translated(write=True)
+    @_operation(write=True)
     def update(self, identity: Any, update: Update, query: Query = EVERYTHING) -> None:
         """Change one document in one statement.
 
@@ -183,7 +203,7 @@ class CollectionService:
         if not result.matched_count:
             raise not_found()
 
-    @translated(write=True)
+    @_operation(write=True)
     def replace(self, identity: Any, document: Document) -> bool:
         """Put a document in the place of another, or of none.
 
@@ -195,7 +215,7 @@ class CollectionService:
         )
         return not result.matched_count
 
-    @translated(write=True)
+    @_operation(write=True)
     def delete(self, identity: Any, query: Query = EVERYTHING) -> None:
         """Remove one document.
 
@@ -207,7 +227,7 @@ class CollectionService:
 
     # -------------------------------------------------------------------------- bulk writes
 
-    @translated(write=True)
+    @_operation(write=True)
     def insert_many(self, documents: list[Document]) -> list[Document]:
         """Store new documents, all or nothing where the database has transactions.
 
@@ -242,7 +262,7 @@ class CollectionService:
             )
         return problem
 
-    @translated(write=True)
+    @_operation(write=True)
     def update_many(self, query: Query, update: Update) -> Updated:
         """Change every document that a filter matches, all or nothing where possible.
 
@@ -260,7 +280,7 @@ class CollectionService:
 
         return self._transactions.run(work)
 
-    @translated(write=True)
+    @_operation(write=True)
     def delete_many(self, query: Query) -> int:
         """Remove every document that a filter matches, all or nothing where possible.
 

@@ -120,7 +120,7 @@ class ResourceView(View):
                     documents.close()
                 resp.stream = _joined(opening, closing, documents, resource)
                 return
-            documents = documents.first()
+            documents = documents.first
         resp.data = opening + dump(documents) + closing
 
     on_head = on_get

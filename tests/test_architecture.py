@@ -24,8 +24,9 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "settings", "database", "embedded", "bson_json", "query", "operators", "hints"),
-    *("updates", "methods", "policy", "dialects", "serializer", "service", "resource", "views"),
+    *("errors", "settings", "database", "embedded", "bson_json", "bson_order", "query"),
+    *("matching", "applying", "memory", "operators", "hints", "updates", "methods", "policy"),
+    *("dialects", "serializer", "service", "resource", "views"),
     *("auth", "middleware", "api", "server", "demo", "runner", "terminal", "cli"),
 ]
 

@@ -11,7 +11,7 @@ from bson.errors import BSONError, InvalidBSON, InvalidDocument
 from pymongo import errors as driver
 
 from falcorest import errors
-from falcorest.database import translate, translated
+from falcorest.database import Translation, translate
 from falcorest.errors import CODES, ConfigurationError, FalcorestError, Problem
 
 LEAK = "db7.internal:27017 shop.orders_v2 pipeline stage"
@@ -229,19 +229,11 @@ def test_a_refused_write_says_why_in_our_words(code: int) -> None:
 
 
 def test_what_is_translated_keeps_its_cause_for_the_log() -> None:
-    @translated(write=True)
-    def work() -> None:
+    with pytest.raises(errors.Unavailable) as caught, Translation(write=True):
         raise driver.AutoReconnect(LEAK)
-
-    with pytest.raises(errors.Unavailable) as caught:
-        work()
     assert isinstance(caught.value.__cause__, driver.AutoReconnect)
 
 
 def test_what_is_not_the_drivers_passes_through() -> None:
-    @translated()
-    def work() -> None:
+    with pytest.raises(KeyError), Translation():
         raise KeyError("ours")
-
-    with pytest.raises(KeyError):
-        work()

@@ -10,7 +10,6 @@ from falcorest.auth.users import (
     create_user,
     delete_user,
     list_users,
-    user_exists,
 )
 
 __all__ = [
@@ -24,5 +23,4 @@ __all__ = [
     "create_user",
     "delete_user",
     "list_users",
-    "user_exists",
 ]

@@ -18,7 +18,7 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from falcorest.database import translated
+from falcorest.database import operation, time_limit
 from falcorest.errors import BodyError, Conflict, NotFound
 from falcorest.query import Document
 
@@ -28,8 +28,10 @@ MAX_USERNAME_LENGTH = 255
 # Source: OWASP Password Storage Cheat Sheet, the floor for argon2id.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 
+_operation = functools.partial(operation, lambda users: time_limit(users.database))
 
-@translated(write=True)
+
+@_operation(write=True)
 def create_user(
     users_collection: Collection[Document],
     username: str,
@@ -103,7 +105,7 @@ def _ensure_unique(users: Collection[Document]) -> None:
         ) from error
 
 
-@translated()
+@_operation()
 def check_password(
     users_collection: Collection[Document], username: str, password: str
 ) -> Document | None:
@@ -139,7 +141,7 @@ def _decoy() -> bytes:
     return _HASHER.hash("nobody has this password").encode("ascii")
 
 
-@translated(write=True)
+@_operation(write=True)
 def change_password(users_collection: Collection[Document], username: str, password: str) -> None:
     """Give a user another password.
 
@@ -152,7 +154,7 @@ def change_password(users_collection: Collection[Document], username: str, passw
         raise _unknown(username)
 
 
-@translated(write=True)
+@_operation(write=True)
 def delete_user(users_collection: Collection[Document], username: str) -> None:
     """Remove a user.
 
@@ -167,18 +169,13 @@ def _unknown(username: str) -> NotFound:
     return NotFound("document.not_found", f"There is no user {username!r}.")
 
 
-@translated()
+@_operation()
 def list_users(users_collection: Collection[Document]) -> list[Document]:
     """Return the users by name, without their passwords."""
     return list(users_collection.find({}, {"password": 0}).sort("username", ASCENDING))
 
 
-def user_exists(users_collection: Collection[Document], username: str) -> bool:
-    """Tell whether there is a user of a name."""
-    return find_user(users_collection, username) is not None
-
-
-@translated()
+@_operation()
 def find_user(users_collection: Collection[Document], username: str) -> Document | None:
     """Return a user without the password, or None."""
     return users_collection.find_one({"username": username}, {"password": 0})

@@ -49,8 +49,7 @@ def test_the_first_command_installs_and_serves() -> None:
         "&& .venv/bin/falcorest serve --demo"
     ]
     assert last.splitlines() == [
-        "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt "
-        "&& .venv/bin/pytest"
+        "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/pytest"
     ]
 
 
