@@ -23,7 +23,7 @@ from bson.decimal128 import create_decimal128_context
 from pymongo.errors import WriteError
 
 from falcorest.bson_json import INT64
-from falcorest.bson_order import MISSING, Order, as_object, order
+from falcorest.bson_order import MISSING, Order, as_object, order, type_name
 from falcorest.matching import field_matcher, is_condition, matcher
 from falcorest.query import Document
 
@@ -240,9 +240,16 @@ def _mul(value: Any, argument: Any) -> Any:
 
 
 def _calculate(one: Any, other: Any, calculation: Callable[[Any, Any], Any]) -> Any:
-    """Calculate in the wider type of two numbers: int, long, double, decimal."""
     if isinstance(one, bool) or not isinstance(one, (int, float, Decimal128)):
         _refuse(_TYPE_MISMATCH)
+    result = _in_wider_type(one, other, calculation)
+    # NOTE: -0 isn't made 0, nor 1.0 into 1.00.
+    unchanged = type_name(result) == type_name(one) and order(result) == order(one)
+    return one if unchanged else result
+
+
+def _in_wider_type(one: Any, other: Any, calculation: Callable[[Any, Any], Any]) -> Any:
+    """Calculate with two numbers; from narrow to wide the types are int, long, double, decimal."""
     if isinstance(one, Decimal128) or isinstance(other, Decimal128):
         with localcontext(_DECIMAL128):
             return Decimal128(calculation(_as_decimal(one), _as_decimal(other)))
@@ -260,9 +267,9 @@ _DECIMAL128: Context = create_decimal128_context()
 def _as_decimal(number: Any) -> Decimal:
     if isinstance(number, Decimal128):
         return number.to_decimal()
-    if isinstance(number, float) and number:
-        # NOTE: MongoDB takes 15 digits of a double into a calculation, no more and no fewer.
-        return Decimal(f"{number:.14e}")
+    if isinstance(number, float):
+        # NOTE: MongoDB takes 15 digits of a double into a calculation, but one of a zero.
+        return Decimal(f"{number:.14e}" if number else f"{number:.0f}")
     return Decimal(int(number))
 
 
