@@ -171,6 +171,15 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         respawn_failed_workers=True,
         workers_kill_timeout=_GRACE_SECONDS,
     )
+    interrupt = server.signal_handler_interrupt
+
+    def interrupt_once(*args: Any) -> None:
+        # NOTE: a second signal that came while the first is handled would wait forever for the
+        # lock that the first holds.
+        if not server.interrupt_signal:
+            interrupt(*args)
+
+    server.signal_handler_interrupt = interrupt_once  # type: ignore[method-assign]
     server.on_startup(
         threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
     )

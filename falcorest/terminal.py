@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -115,11 +118,18 @@ def _next_steps(
         yield "First user", f"POST {run.url}/register"
     elif not in_memory(database) and not _has_users(settings, database):
         beside = " (in this folder, beside the server)" if running else ""
-        yield "First user", f"falcorest createuser NAME{beside}"
+        yield "First user", f"{_program()} createuser NAME{beside}"
     if served:
         yield "Try", f"curl {run.url}{settings.prefix}/{served[0].name}"
     else:
         yield "Resources", "none yet: name them in COLLECTIONS, or start with --demo"
+
+
+def _program() -> str:
+    """Return how this command is called: by its name, or by its path where that is not known."""
+    called = sys.argv[0]
+    by_path = Path(called).name == "falcorest" and shutil.which("falcorest") is None
+    return called if by_path else "falcorest"
 
 
 def _left_out(settings: Settings, database: MongoDatabase) -> Iterable[tuple[str, str]]:

@@ -35,7 +35,7 @@ LITERALS = {
 FIELDS = ["a", "b", "c", "a.x", "b.y", "a.x.y", "a.0", "a.1.x", "b.0.0", "_id", "zz"]
 SORTS = ["a", "b", "c", "a.x", "b.y", "a.x.y", "a.0", "b.0.y"]
 PROJECTIONS = ["a", "a.x", "a,b", "b.y,c", "c,a.x.y", "a.0", "_id", "zz", "b.x,b.y"]
-PATHS = ["a", "b", "c", "a.x", "a.y", "b.y", "a.x.y", "a.0", "a.2", "b.1.x", "c.0", "z", "_id"]
+PATHS = ["a", "b", "c", "a.x", "a.y", "b.y", "a.x.y", "a.0", "a.2", "b.1.x", "z"]
 OPERATORS = {
     "$set": 6,
     "$unset": 3,
@@ -139,16 +139,15 @@ class Dice:
             parameters.append(("_limit", str(self.random.randrange(20))))
         return encoded(parameters)
 
-    def update(self):
-        self.last = self.update_()
-        return self.last
-
-    def update_(self) -> dict[str, Any]:
+    def update(self) -> dict[str, Any]:
         update: dict[str, Any] = {}
-        for _ in range(self.random.choice([1, 1, 1, 2, 3])):
+        for _ in range(self.random.choice([1, 1, 1, 1, 1, 2, 3])):
             operator = self.random.choices(list(OPERATORS), list(OPERATORS.values()))[0]
-            update.setdefault(operator, {})[self.random.choice(PATHS)] = self.argument(operator)
+            update.setdefault(operator, {})[self.path()] = self.argument(operator)
         return update
+
+    def path(self) -> str:
+        return self.random.choice(["_id", "_id.x"] if self.chance(0.03) else PATHS)
 
     def argument(self, operator: str) -> Any:
         if operator in {"$inc", "$mul"}:
@@ -156,7 +155,7 @@ class Dice:
             numbers += [{"$numberDecimal": text} for text in ("1", "2.50", "-0.1")]
             return self.random.choice(numbers)
         if operator == "$rename":
-            return self.random.choice(PATHS)
+            return self.path()
         if operator == "$pullAll":
             return self.several(self.value, 3)
         if operator == "$pop":
@@ -219,7 +218,7 @@ def pair(make_api: MakeApi, mongo_uri: str) -> Pair:
     return Pair(make_api(mongo_uri, regex=True), make_api("mongomock://", regex=True))
 
 
-@pytest.mark.parametrize("seed", range(3, 25))
+@pytest.mark.parametrize("seed", range(2))
 def test_queries(pair: Pair, seed: int) -> None:
     dice = Dice(seed)
     pair.fill([dice.document(number) for number in range(60)])
@@ -248,28 +247,28 @@ def test_queries_of_documents_with_ids_of_all_types(pair: Pair) -> None:
         assert_problem(pair("POST", "/api/rockets", {"_id": identity}), 422, "write.refused")
 
 
-@pytest.mark.parametrize("seed", range(2, 16))
+@pytest.mark.parametrize("seed", range(2))
 def test_updates_of_one_document(pair: Pair, seed: int) -> None:
     dice = Dice(seed)
     done = 0
-    for turn in range(600):
+    for turn in range(500):
         if turn % 30 == 0:
             pair.fill([dice.document(number) for number in range(20)])
         url = f"/api/rockets/[int].{dice.random.randrange(21)}"
         if dice.chance(0.1):
-            path = dice.random.choice(PATHS[:-1])
+            path = dice.random.choice(PATHS)
             result = pair("PATCH", url, {path: dice.value(), "c": dice.value()})
         else:
             result = pair("PATCH", url, dice.update())
-        pair("GET", url); print(url, str(result.status_code), str(dice.__dict__.get("last")))
+        pair("GET", url)
         done += result.status_code == 204
     assert done > 150
 
 
 def test_updates_of_many_documents(pair: Pair) -> None:
-    dice = Dice(55)
+    dice = Dice(5)
     done = 0
-    for turn in range(300):
+    for turn in range(200):
         if turn % 10 == 0:
             pair.fill([dice.document(number) for number in range(20)])
         result = pair("PATCH", f"/api/rockets?{encoded(dice.filters())}", dice.update())
@@ -279,12 +278,12 @@ def test_updates_of_many_documents(pair: Pair) -> None:
 
 
 def test_replacing_and_deleting(pair: Pair) -> None:
-    dice = Dice(66)
+    dice = Dice(6)
     pair.fill([dice.document(number) for number in range(20)])
     for _ in range(150):
         url = f"/api/rockets/[int].{dice.random.randrange(30)}"
         pair("PUT", url, {name: dice.value() for name in "cab"})
-        pair("GET", url); print(url, str(result.status_code), str(dice.__dict__.get("last")))
+        pair("GET", url)
         pair("DELETE", f"/api/rockets/[int].{dice.random.randrange(30)}")
         pair("GET", "/api/rockets?_sort=(_id:ascending)")
     for _ in range(100):
@@ -308,7 +307,7 @@ def test_replacing_and_deleting(pair: Pair) -> None:
     ids=str,
 )
 def test_unique_fields(pair: Pair, index: dict[str, Any]) -> None:
-    dice = Dice(77)
+    dice = Dice(7)
     for api in (pair.real, pair.memory):
         options = {name: value for name, value in index.items() if name != "keys"}
         api.rockets.create_index(index["keys"], **options)
