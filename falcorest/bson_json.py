@@ -450,9 +450,9 @@ def _decode_reference(value: dict[str, Any], depth: int) -> DBRef:
     fields = _decode(value, depth + 1)
     if type(identity) is dict or type(identity) is list:
         identity = _decode(identity, depth + 1)
-    return DBRef(
-        _text(collection), identity, None if database is None else _text(database), **fields
-    )
+    if database is not None:
+        _text(database)
+    return DBRef(_text(collection), identity, database, _extra=fields)
 
 
 def _constant(result: Any, expected: Any) -> Callable[[Any], Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
@@ -12,13 +14,15 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
 
 from falcorest import __version__, auth
+from falcorest.catalog import resolve_collections
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
 from falcorest.query import Document
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
-from falcorest.server import open_database, resolve_collections, with_secret
+from falcorest.server import open_database, with_secret
 from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
 from falcorest.terminal import resources, show, welcome, where
 
@@ -40,6 +44,12 @@ class _Commands(click.Group):
         except Problem as error:
             click.echo(f"falcorest: {error.detail}", err=True)
             sys.exit(1)
+        except PyMongoError as error:
+            click.echo(f"falcorest: the database failed: {error}".partition("\n")[0], err=True)
+            sys.exit(1)
+        except (OSError, UnicodeError) as error:
+            click.echo(f"falcorest: {str(error)!a}", err=True)
+            sys.exit(2)
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
@@ -85,7 +95,7 @@ def main() -> None:
 def serve(host: str, port: int, workers: int, threads: int, server: str, demo: bool) -> None:
     """Serve the database that is configured, or an embedded one."""
     settings = load_settings()
-    run = Run(server, host, port, workers, threads)
+    run = Run(server, host, port, workers, threads, settings.max_body_bytes)
     check_run(run, settings)
     run = run.bound()
     with _opened(settings, serving=True) as (settings, running):
@@ -94,7 +104,8 @@ def serve(host: str, port: int, workers: int, threads: int, server: str, demo: b
             served = prepare(settings, client.database, demo=demo)
             shown = welcome(settings, running, run, served, client.database)
         load = loader(settings, served, demo=demo)
-        run_server(run, load, ready=lambda: show(*shown))
+        with _ends_with(running):
+            run_server(run, load, ready=lambda: show(*shown))
 
 
 @main.command()
@@ -133,7 +144,9 @@ def users() -> None:
     """List the users."""
     for user in _with_users(_user_settings(), auth.list_users):
         roles = ", ".join(map(str, user.get("roles") or []))
-        click.echo(f"{user.get('username')}  ({roles})" if roles else user.get("username"))
+        shown = f"{user.get('username')}  ({roles})" if roles else str(user.get("username"))
+        # APPSEC: a name that somebody registered is not to write to the terminal.
+        click.echo(shown if shown.isprintable() else ascii(shown))
 
 
 @main.command()
@@ -173,6 +186,29 @@ def _opened(settings: Settings, *, serving: bool) -> Iterator[tuple[Settings, En
     with engine(settings.data_dir, settings.mongod, serving=serving) as running:
         key = settings.jwt_secret_key or secret(settings.data_dir)
         yield settings.replace(embedded_uri=running.uri, jwt_secret_key=key), running
+
+
+@contextmanager
+def _ends_with(running: Engine | None) -> Iterator[None]:
+    """Stop what runs in the block when the embedded engine ends, with exit code 1."""
+    if running is None:
+        yield
+        return
+    stopped = threading.Event()
+    ended = threading.Event()
+
+    def watch() -> None:
+        running.wait()
+        if not stopped.is_set():
+            ended.set()
+            click.echo("falcorest: the embedded database has ended, so the server stops.", err=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+    yield
+    stopped.set()
+    if ended.is_set():
+        sys.exit(1)
 
 
 def _user_settings() -> Settings:

@@ -33,6 +33,7 @@ from pymongo.errors import (
     ConfigurationError as DriverConfigurationError,
 )
 from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
 
 from falcorest.errors import (
     ConfigurationError,
@@ -92,7 +93,6 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
         "serverSelectionTimeoutMS": timeout_ms,
         "socketTimeoutMS": timeout_ms,
         "waitQueueTimeoutMS": timeout_ms,
-        "unicode_decode_error_handler": "replace",
     }
     ours = {option: value for option, value in options.items() if option.lower() not in given}
     try:
@@ -102,9 +102,12 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
             connect=False,
             datetime_conversion=DatetimeConversion.DATETIME_AUTO,
             tz_aware=False,
+            unicode_decode_error_handler="replace",
             uuidRepresentation="unspecified",
             **ours,
         )
+        if not client.write_concern.acknowledged:
+            raise ConfigurationError("MONGODB_URI: w=0: writes must be acknowledged.")
         return client[name] if name else client.get_default_database()
     except DriverConfigurationError as error:
         if name is None and "default database" in str(error):
@@ -114,7 +117,7 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
         raise ConfigurationError(f"MONGODB_URI: {error}") from error
     except InvalidName as error:
         raise ConfigurationError(f"DATABASE: {error}.") from error
-    except (PyMongoError, ValueError) as error:
+    except (PyMongoError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"MONGODB_URI: {error}") from error
 
 
@@ -151,15 +154,17 @@ class Transactions:
 
     Args:
         database: Its client holds the sessions.
+        wanted: Whether there shall be any, where the database has them.
     """
 
-    def __init__(self, database: MongoDatabase) -> None:
+    def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
         self._database = database
+        self._wanted = wanted
 
     @functools.cached_property
     def supported(self) -> bool:
         """Whether the database has transactions: a replica set or a sharded cluster does."""
-        if in_memory(self._database):
+        if not self._wanted or in_memory(self._database):
             return False
         hello = self._database.client.admin.command("hello")
         return "setName" in hello or hello.get("msg") == "isdbgrid"
@@ -175,7 +180,11 @@ class Transactions:
             return work(None)
         with self._database.client.start_session() as session:
             # NOTE: snapshot, so that what is counted is what is written, on shards too.
-            return session.with_transaction(work, read_concern=ReadConcern("snapshot"))
+            return session.with_transaction(
+                work,
+                read_concern=ReadConcern("snapshot"),
+                read_preference=ReadPreference.PRIMARY,
+            )
 
 
 def operation(
@@ -263,12 +272,17 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
     return ServerError("server.error", "The database answered something unexpected.")
 
 
+def _undone(error: Exception) -> bool:
+    """Tell whether an error came before the end of a transaction, which undid all of it."""
+    return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
+
+
 def _timed_out(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.timeout
 
 
 def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
-    if write and not isinstance(error, ExecutionTimeout):
+    if write and not isinstance(error, ExecutionTimeout) and not _undone(error):
         return _unavailable(
             "write.outcome_unknown",
             "The database didn't confirm the write in time. It may have happened.",

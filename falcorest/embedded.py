@@ -25,6 +25,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -61,11 +62,13 @@ class Engine:
         uri: Where it listens.
         owner: The process that runs it and will stop it.
         attached: Whether it belongs to another falcorest.
+        wait: Returns when it has ended.
     """
 
     uri: str
     owner: int
     attached: bool
+    wait: Callable[[], object]
 
 
 @contextmanager
@@ -87,13 +90,14 @@ def engine(data_dir: Path, mongod: Path | None, *, serving: bool) -> Iterator[En
     data_dir = data_dir.absolute()
     with _lock(data_dir) as running:
         if running is not None:
-            yield Engine(_uri(running.port), running.pid, attached=True)
+            gone = functools.partial(_wait_while_primary, data_dir, running.port)
+            yield Engine(_uri(running.port), running.pid, attached=True, wait=gone)
             return
         process = _Mongod(data_dir, find_mongod(mongod))
         try:
             uri = process.start()
             _write_state(data_dir, _State(os.getpid(), process.port, serving))
-            yield Engine(uri, os.getpid(), attached=False)
+            yield Engine(uri, os.getpid(), attached=False, wait=process.wait)
         finally:
             process.stop()
 
@@ -107,7 +111,7 @@ def find_mongod(mongod: Path | None) -> Path:
     if mongod is not None:
         if not mongod.is_file() or not os.access(mongod, os.X_OK):
             raise ConfigurationError(f"FALCOREST_MONGOD: {mongod} is not a program.")
-        return mongod
+        return mongod.absolute()
     with suppress(importlib.metadata.PackageNotFoundError):
         distribution, inside = _WHEEL
         bundled = Path(str(importlib.metadata.distribution(distribution).locate_file(inside)))
@@ -142,7 +146,10 @@ def secret(data_dir: Path) -> str:
             os.fsync(draft.fileno())
             with suppress(FileExistsError):
                 os.link(draft.name, path)
-    key = path.read_text(encoding="utf-8").strip()
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        key = ""
     if len(key) < SECRET_BYTES:
         raise ConfigurationError(
             f"FALCOREST_DATA_DIR: {path} is damaged. Without it a new one is made, and everybody "
@@ -211,6 +218,11 @@ def _is_primary(data_dir: Path, port: int) -> bool:
     with _connect(port, 500) as client, suppress(PyMongoError):
         return _runs_on(client, data_dir) and client.admin.command("hello")["isWritablePrimary"]
     return False
+
+
+def _wait_while_primary(data_dir: Path, port: int) -> None:
+    while _is_primary(data_dir, port):
+        time.sleep(1)
 
 
 def _runs_on(client: MongoClient[dict[str, Any]], data_dir: Path) -> bool:
@@ -346,18 +358,39 @@ class _Mongod:
                 return
             time.sleep(0.05)
 
+    def wait(self) -> None:
+        """Return when it has ended."""
+        assert self._process is not None
+        self._process.wait()
+
     def stop(self) -> None:
         """Stop it cleanly; in a forked worker, do nothing."""
         process = self._process
         if process is None or os.getpid() != self._owner:
             return
         _remove_state(self._data_dir)
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with _undisturbed():
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep those who ask twice to stop from ending this process before the database."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(signum, signal.SIG_IGN) for signum in signals]
+    try:
+        yield
+    finally:
+        for signum, handler in zip(signals, before, strict=True):
+            signal.signal(signum, handler)
 
 
 def _has_argument(pid: int, files: Path) -> bool:

@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 Document: TypeAlias = dict[str, Any]
 Filter: TypeAlias = dict[str, Any]
 
+#: The most parts in the dotted path of a field.
+MAX_PATH_PARTS = 100
+
 _PATH = re.compile(r"[^.$\0][^.\0]*(?:\.[^.$\0][^.\0]*)*")
 
 #: A filter that no document matches.
@@ -19,9 +22,11 @@ NOTHING: Mapping[str, Any] = {"_id": {"$in": []}}
 def is_path(text: str) -> bool:
     """Tell whether a text can be the dotted path of a field.
 
-    No part may be empty, start with ``$`` or hold NUL.
+    No part may be empty, start with ``$`` or hold NUL, and MongoDB nests no deeper than that.
     """
-    return text.isidentifier() or _PATH.fullmatch(text) is not None
+    return text.isidentifier() or (
+        _PATH.fullmatch(text) is not None and text.count(".") < MAX_PATH_PARTS
+    )
 
 
 def conjunction(conditions: Iterable[Filter]) -> Filter:

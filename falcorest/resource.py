@@ -27,6 +27,8 @@ class Resource:
             matching documents are streamed.
         max_limit: The most documents in one list, or None for any number.
         bulk_update_limit: The most documents that a bulk write may match.
+        transactional: Whether bulk writes run in a transaction where the database has them.
+            MongoDB has none for capped and time-series collections.
         serializer: Writes documents as JSON.
 
     Args:
@@ -39,6 +41,7 @@ class Resource:
     paginate: ClassVar[bool] = True
     max_limit: ClassVar[int | None] = 100
     bulk_update_limit: ClassVar[int] = 1000
+    transactional: ClassVar[bool] = True
     serializer: ClassVar[Serializer] = Serializer()
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -18,11 +19,12 @@ from typing import Any, NoReturn
 
 import falcon
 
+from falcorest.catalog import Served, resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.demo import fill
 from falcorest.embedded import die_with_parent
 from falcorest.errors import ConfigurationError
-from falcorest.server import Served, build_app, open_database, resolve_collections
+from falcorest.server import build_app, open_database
 from falcorest.settings import IN_MEMORY, Settings
 
 SERVERS = ("granian", "gunicorn", "waitress")
@@ -43,6 +45,8 @@ class Run:
         port: Likewise.
         workers: How many processes.
         threads: How many requests each of them serves at once.
+        max_body_bytes: The largest body that a server has to take in.
+        address: The IP address of the host, once it is known.
     """
 
     server: str
@@ -50,12 +54,18 @@ class Run:
     port: int
     workers: int
     threads: int
+    max_body_bytes: int = 1024 * 1024
+    address: str = ""
 
     @property
     def url(self) -> str:
-        """The address of the server."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        """The address of the server, for people."""
+        return f"http://{self.bracketed(self.host)}:{self.port}"
+
+    @staticmethod
+    def bracketed(host: str) -> str:
+        """Return a host as it stands in a URL."""
+        return f"[{host}]" if ":" in host else host
 
     def bound(self) -> Run:
         """Return this with a port that is free; port 0 means any.
@@ -63,20 +73,21 @@ class Run:
         Raises:
             ConfigurationError: The port is taken, or the host isn't here.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
+        try:
+            # NOTE: granian takes addresses only, and an empty name would mean every one.
+            family, _, _, _, where = socket.getaddrinfo(
+                self.host or " ", self.port, type=socket.SOCK_STREAM
+            )[0]
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
                 # NOTE: a port that another socket listens on can be bound, but not listened on.
                 probe.listen(1)
-            except (OSError, TypeError, UnicodeError) as error:
-                reason = getattr(error, "strerror", None) or "it can't be the name of a host"
-                raise ConfigurationError(
-                    f"--host {self.host} --port {self.port}: {reason}."
-                ) from error
-            port = int(probe.getsockname()[1])
-        return Run(self.server, self.host, port, self.workers, self.threads)
+                address, port = probe.getsockname()[:2]
+        except (OSError, TypeError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it can't be the name of a host"
+            raise ConfigurationError(f"--host {self.host} --port {self.port}: {reason}.") from error
+        return dataclasses.replace(self, address=address, port=port)
 
 
 def check_run(run: Run, settings: Settings) -> None:
@@ -161,7 +172,7 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
 
     server = Server(
         "falcorest",
-        address=run.host,
+        address=run.address,
         port=run.port,
         interface=Interfaces.WSGI,
         workers=run.workers,
@@ -171,7 +182,7 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         respawn_failed_workers=True,
         workers_kill_timeout=_GRACE_SECONDS,
     )
-    interrupt = server.signal_handler_interrupt
+    interrupt: Callable[..., None] = server.signal_handler_interrupt
 
     def interrupt_once(*args: Any) -> None:
         # NOTE: a second signal that came while the first is handled would wait forever for the
@@ -198,7 +209,7 @@ def _load_in_granian(load: Callable[[], App]) -> App:
 
 def _when_listening(run: Run, ready: Callable[[], None]) -> None:
     deadline = time.monotonic() + _LISTEN_SECONDS
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(run.host, run.host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(run.address, run.address)
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((host, run.port), timeout=1):
             ready()
@@ -209,10 +220,17 @@ def _when_listening(run: Run, ready: Callable[[], None]) -> None:
 def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from gunicorn.app.base import BaseApplication
 
+    def when_ready(arbiter: Any) -> None:
+        # NOTE: for gunicorn, SIGINT means not to wait for requests in flight.
+        signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        ready()
+
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options = {
-                "bind": run.url.removeprefix("http://"),
+                "bind": f"[{run.address}]:{run.port}"
+                if ":" in run.address
+                else f"{run.address}:{run.port}",
                 "workers": run.workers,
                 "threads": run.threads,
                 "worker_class": "gthread",
@@ -220,7 +238,8 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 "loglevel": "warning",
                 "proc_name": "falcorest",
                 "control_socket_disable": True,
-                "when_ready": lambda arbiter: ready(),
+                "when_ready": when_ready,
+                "post_worker_init": lambda worker: signal.signal(signal.SIGINT, signal.SIG_IGN),
             }
             for name, value in options.items():
                 self.cfg.set(name, value)
@@ -234,7 +253,16 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
 def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from waitress.server import create_server
 
-    server = create_server(load(), host=run.host, port=run.port, threads=run.threads, ident=None)
+    server = create_server(
+        load(),
+        host=run.address,
+        port=run.port,
+        threads=run.threads,
+        ident=None,
+        # NOTE: waitress takes a body in before the application sees the request, so it needs a
+        # bound of its own; up to that, the application says what is wrong.
+        max_request_body_size=16 * run.max_body_bytes,
+    )
 
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(0)

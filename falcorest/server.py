@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import falcon
-from pymongo.errors import InvalidName, OperationFailure, PyMongoError
+from pymongo.errors import InvalidName
 
 from falcorest.api import FalcoRest, write_problem
 from falcorest.auth.methods import AuthenticationBase
 from falcorest.auth.tokens import JWTAuthentication, TokenIssuer
 from falcorest.auth.views import LoginView, MeView, RegisterView
-from falcorest.database import MongoDatabase, connect, in_memory
+from falcorest.catalog import Served, resolve_collections
+from falcorest.database import MongoDatabase, connect
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
 from falcorest.methods import ALL, READING
@@ -26,27 +26,11 @@ from falcorest.settings import (
     EXTERNAL,
     ResourceSettings,
     Settings,
-    is_resource_name,
     load_settings,
 )
 from falcorest.views import ResourceView, log_failure
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(frozen=True)
-class Served:
-    """A collection that is served.
-
-    Attributes:
-        name: The name of the resource.
-        collection: The name of the collection.
-        read_only: Whether it is a MongoDB view, which can't be written to.
-    """
-
-    name: str
-    collection: str
-    read_only: bool
 
 
 def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
@@ -99,91 +83,12 @@ def open_database(settings: Settings) -> MongoDatabase:
     if settings.engine != EXTERNAL:
         name = name or DEFAULT_DATABASE
     assert uri is not None
-    return connect(uri, name, timeout_ms=settings.timeout_ms)
-
-
-def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Served]:
-    """Find the collections that the settings name, in the order of their resources' names.
-
-    Named ones that don't exist are made in an embedded database and in memory.
-
-    Args:
-        settings: ``COLLECTIONS`` and the resources of ``falcorest.toml``.
-        database: Where they are.
-
-    Raises:
-        ConfigurationError: One of them isn't there or may not be served, or the database
-            can't be reached.
-    """
-    kinds = collection_kinds(database)
-    named = settings.collections()
-    if named is None:
-        if settings.collections_text is None and settings.engine == EXTERNAL:
-            raise ConfigurationError(
-                "COLLECTIONS: it isn't set; resource:collection pairs, or * for all of them."
-            )
-        found = {
-            name: name
-            for name in kinds
-            if is_resource_name(name) and not settings.never_served(name)
-        }
-        named = found | (settings.named_in_file())
-    problems = []
-    for resource, collection in named.items():
-        if settings.never_served(collection):
-            problems.append(f"COLLECTIONS: {resource}: {collection} is never served.")
-        elif collection not in kinds:
-            if settings.engine != EXTERNAL:
-                kinds[collection] = "collection"
-                problems.extend(create_collection(database, collection))
-            else:
-                problems.append(
-                    f"COLLECTIONS: {resource}: there is no collection {collection} "
-                    f"in the database {database.name}."
-                )
-    problems.extend(
-        f"falcorest.toml: resources.{name}: COLLECTIONS doesn't name it, "
-        "and no collection is given."
-        for name in settings.resources
-        if name not in named
-    )
-    if problems:
-        raise ConfigurationError(*problems)
-    return [
-        Served(name, collection, kinds[collection] == "view")
-        for name, collection in sorted(named.items())
-    ]
-
-
-def create_collection(database: MongoDatabase, name: str) -> list[str]:
-    """Make an empty collection; return what is wrong with its name, if anything."""
+    database = connect(uri, name, timeout_ms=settings.timeout_ms)
     try:
-        database.create_collection(name)
-    except (InvalidName, OperationFailure):
-        return [f"COLLECTIONS: {name!r} can't be the name of a collection."]
-    return []
-
-
-def collection_kinds(database: MongoDatabase) -> dict[str, str]:
-    """Return the names of all collections with their types, sorted.
-
-    Raises:
-        ConfigurationError: The database can't be reached, or doesn't let us in.
-    """
-    try:
-        if in_memory(database):
-            return dict.fromkeys(sorted(database.list_collection_names()), "collection")
-        return {
-            info["name"]: info["type"]
-            for info in sorted(database.list_collections(), key=lambda info: str(info["name"]))
-        }
-    except OperationFailure as error:
-        raise ConfigurationError(
-            f"MONGODB_URI: the database refuses: {error.details and error.details.get('errmsg')}"
-        ) from error
-    except PyMongoError as error:
-        reason = str(error).partition(", Timeout:")[0]
-        raise ConfigurationError(f"MONGODB_URI: the database can't be reached: {reason}") from error
+        database[settings.user_collection]
+    except InvalidName as error:
+        raise ConfigurationError(f"MANGO_USER_COLLECTION: {error}.") from error
+    return database
 
 
 def build_app(
@@ -220,6 +125,7 @@ def compile_view(
         "paginate": limit is not None,
         "max_limit": limit,
         "bulk_update_limit": affected,
+        "transactional": served.transactional,
     }
     resource = type(f"{served.name}Resource", (Resource,), dict(attributes))
     return type(

@@ -14,7 +14,7 @@ from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from falcorest.database import (
     MongoDatabase,
@@ -213,7 +213,8 @@ class CollectionService:
         result = self.collection.replace_one(
             self._identify(identity, EVERYTHING), {"_id": identity, **document}, upsert=True
         )
-        return not result.matched_count
+        # NOTE: a new document whose _id is null is counted as matched by pymongo.
+        return "upserted" in (result.raw_result or {})
 
     @_operation(write=True)
     def delete(self, identity: Any, query: Query = EVERYTHING) -> None:
@@ -305,13 +306,21 @@ class CollectionService:
         bound to the documents that were counted.
         """
         bound = self.policy.max_affected + 1
-        if session is not None:
-            count = self.collection.count_documents(query.filter, limit=bound, session=session)
-            self.policy.bound_affected(count)
-            return _Affected(count, query.filter)
-        found = [found["_id"] for found in self.collection.find(query.filter, ["_id"], limit=bound)]
-        self.policy.bound_affected(len(found))
-        return _Affected(len(found), conjunction([{"_id": {"$in": found}}, query.filter]))
+        try:
+            if session is not None:
+                count = self.collection.count_documents(query.filter, limit=bound, session=session)
+                affected = _Affected(count, query.filter)
+            else:
+                found = [one["_id"] for one in self._find(Query(query.filter, ("_id",)), bound)]
+                own = {"_id": {"$in": found}}
+                affected = _Affected(len(found), conjunction([own, query.filter]))
+        except PyMongoError as error:
+            if error.has_error_label("TransientTransactionError"):
+                raise
+            # NOTE: nothing was written yet, so it is the query that failed.
+            raise translate(error) from error
+        self.policy.bound_affected(affected.count)
+        return affected
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ SETTINGS: tuple[Setting, ...] = (
         "The path below which the resources stand.",
         checks=(
             validate.Regexp(
-                r"(/[A-Za-z0-9._~-]+)+\Z",
+                r"(/(?!\.\.?(/|\Z))[A-Za-z0-9._~-]+)+\Z",
                 error="It must look like /api: a slash before each part, none at the end.",
             ),
         ),
@@ -366,11 +366,23 @@ def load_settings(directory: Path | None = None) -> Settings:
         if isinstance(error.error_messages, Mapping):
             for name, messages in error.error_messages.items():
                 problems.extend(f"{name}: {message}" for message in messages)
+    problems.extend(
+        f"{setting.name}: it is not UTF-8."
+        for setting in SETTINGS
+        if not _is_utf8(values[setting.attribute])
+    )
     resources, file_problems = _read_file(directory / "falcorest.toml")
     problems.extend(file_problems)
     if problems:
         raise ConfigurationError(*problems)
     return Settings(**values, resources=resources)
+
+
+def _is_utf8(value: Any) -> bool:
+    try:
+        return not isinstance(value, str) or value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _read(env: Env, setting: Setting) -> Any:

@@ -12,11 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from falcorest.catalog import Served, find_collections
 from falcorest.database import MongoDatabase, in_memory
 from falcorest.embedded import Engine
 from falcorest.query import Document
 from falcorest.runner import Run
-from falcorest.server import Served, collection_kinds, public_methods
+from falcorest.server import public_methods
 from falcorest.settings import IN_MEMORY, Settings, is_resource_name
 
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
@@ -135,8 +136,8 @@ def _program() -> str:
 def _left_out(settings: Settings, database: MongoDatabase) -> Iterable[tuple[str, str]]:
     """Name the collections that ``*`` can't serve, because their names don't fit into a URL."""
     if settings.collections() is None:
-        for name in collection_kinds(database):
-            if not is_resource_name(name):
+        for name in find_collections(database):
+            if not is_resource_name(name) and not settings.never_served(name):
                 yield "Left out", f"{name!r}: give it a name for URLs in COLLECTIONS"
 
 

@@ -97,6 +97,8 @@ class ResourceView(View):
         self.name = name
         self.url = url
         self.policy = self.resource.policy()
+        if not self.resource.transactional:
+            transactions = Transactions(database, wanted=False)
         self.service = CollectionService(
             database, self.resource.collection, self.policy, transactions
         )
@@ -272,13 +274,23 @@ def read_json(req: falcon.Request, max_bytes: int) -> Any:
     # NOTE: without a length, the body is chunked, and the server tells where it ends.
     body = b""
     stream = req.stream if length is None else req.bounded_stream
-    while piece := stream.read(max_bytes + 1 - len(body)):
+    while piece := _read_piece(stream, max_bytes + 1 - len(body)):
         body += piece
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
     if length is not None and len(body) < length:
         raise BodyError("body.malformed", "The body is shorter than its Content-Length says.")
     return bson_json.parse(body)
+
+
+def _read_piece(stream: Any, size: int) -> bytes:
+    try:
+        piece: bytes = stream.read(size)
+    except Exception as error:
+        # NOTE: each server has exceptions of its own for a body that breaks off or is chunked
+        # wrongly.
+        raise BodyError("body.malformed", "The body can't be read to its end.") from error
+    return piece
 
 
 def _too_large(max_bytes: int) -> ContentTooLarge:

@@ -24,10 +24,10 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "settings", "database", "embedded", "bson_json", "bson_order", "query"),
-    *("matching", "applying", "memory", "operators", "hints", "updates", "methods", "policy"),
+    *("errors", "settings", "database", "embedded", "bson_json", "query", "memory"),
+    *("operators", "hints", "updates", "methods", "policy"),
     *("dialects", "serializer", "service", "resource", "views"),
-    *("auth", "middleware", "api", "server", "demo", "runner", "terminal", "cli"),
+    *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "terminal", "cli"),
 ]
 
 

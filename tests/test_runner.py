@@ -41,7 +41,7 @@ def test_the_address_of_a_server_is_a_url(host: str, url: str) -> None:
 def test_port_0_is_a_free_port() -> None:
     bound = run(port=0).bound()
     assert bound.port > 0
-    assert bound == Run("granian", "127.0.0.1", bound.port, 1, 4)
+    assert bound == Run("granian", "127.0.0.1", bound.port, 1, 4, address="127.0.0.1")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", bound.port))
 

@@ -115,12 +115,12 @@ def test_indexes_are_shown_only_where_they_are_asked_for() -> None:
         ),
         (
             Settings(),
-            Engine("mongodb://127.0.0.1:1", owner=1, attached=False),
+            Engine("mongodb://127.0.0.1:1", owner=1, attached=False, wait=print),
             ["embedded MongoDB 6.0.5", "falcorest-data", "kept"],
         ),
         (
             Settings(),
-            Engine("mongodb://127.0.0.1:1", owner=4711, attached=True),
+            Engine("mongodb://127.0.0.1:1", owner=4711, attached=True, wait=print),
             ["embedded", "falcorest-data", "process 4711"],
         ),
     ],

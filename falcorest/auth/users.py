@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from argon2 import PasswordHasher, Type
@@ -16,7 +17,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from bson import ObjectId
 from pymongo import ASCENDING
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from falcorest.database import operation, time_limit
 from falcorest.errors import BodyError, Conflict, NotFound
@@ -53,7 +54,7 @@ def create_user(
         BodyError: The name or the password can't be one.
         Conflict: There is a user of that name.
     """
-    if not isinstance(username, str) or not 0 < len(username) <= MAX_USERNAME_LENGTH:
+    if not _is_text(username) or not 0 < len(username) <= MAX_USERNAME_LENGTH:
         raise _invalid(
             "username", f"A username is a text of 1 to {MAX_USERNAME_LENGTH} characters."
         )
@@ -77,11 +78,18 @@ def hash_password(password: Any) -> bytes:
     Raises:
         BodyError: It is no text, empty, or too long.
     """
-    if not isinstance(password, str) or not password:
+    if not _is_text(password) or not password:
         raise _invalid("password", "A password is a text that is not empty.")
-    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
         raise _invalid("password", f"A password has {MAX_PASSWORD_BYTES} bytes at the most.")
     return _HASHER.hash(password).encode("ascii")
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _invalid(field: str, reason: str) -> BodyError:
@@ -97,12 +105,10 @@ def _taken(username: str) -> Conflict:
 
 
 def _ensure_unique(users: Collection[Document]) -> None:
-    try:
+    # NOTE: a collection that is not of our making may have another index, or documents that are
+    # no users. The look before the insert is all there is then.
+    with suppress(OperationFailure):
         users.create_index([("username", ASCENDING)], unique=True)
-    except DuplicateKeyError as error:
-        raise Conflict(
-            "document.duplicate", "The collection of the users holds one username twice."
-        ) from error
 
 
 @_operation()

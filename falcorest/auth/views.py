@@ -70,6 +70,8 @@ class MeView(View):
             )
         _answer(resp, {"username": user.username})
 
+    on_head = on_get
+
 
 class RegisterView(View):
     """``POST /register``: a new user.

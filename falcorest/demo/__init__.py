@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from falcorest import bson_json
+from falcorest.catalog import find_collections
 from falcorest.database import MongoDatabase
 from falcorest.settings import Settings
 
@@ -25,8 +26,10 @@ def fill(settings: Settings, database: MongoDatabase) -> bool:
     Returns:
         Whether the sample was put in.
     """
-    for name in database.list_collection_names():
-        if not settings.never_served(name) and database[name].find_one({}, ["_id"]) is not None:
+    for name, found in find_collections(database).items():
+        if found.sources or settings.never_served(name):
+            continue
+        if database[name].find_one({}, ["_id"]) is not None:
             return False
     for name in COLLECTIONS:
         database[name].insert_many(documents(name))

@@ -113,6 +113,20 @@ def test_below_another_application(api: Api) -> None:
     assert result.headers["location"] == "/mounted/api/rockets/a%20b"
 
 
+def test_a_body_that_breaks_off(api: Api) -> None:
+    class Broken:
+        def read(self, size: int = -1) -> bytes:
+            raise ValueError("invalid chunk size")
+
+    environ = testing.create_environ("/api/rockets", method="POST")
+    environ |= {"wsgi.input": Broken(), "wsgi.input_terminated": True}
+    environ["HTTP_AUTHORIZATION"] = f"Bearer {api.token}"
+    statuses: list[str] = []
+    body = b"".join(api.app(environ, lambda status, headers: statuses.append(status)))
+    assert statuses == ["400 Bad Request"]
+    assert b"body.malformed" in body
+
+
 def test_a_path_that_is_not_utf8(api: Api) -> None:
     # Not by the test client, which would replace the byte itself.
     environ = testing.create_environ("/api/rockets/x", method="PUT", body='{"a":1}')

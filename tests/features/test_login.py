@@ -188,6 +188,14 @@ def test_a_token_outlives_its_user_but_me_knows(any_api: Api) -> None:
     assert any_api("POST", "/api/rockets", {"a": 1}, token=token).status_code == 201
 
 
+def test_collections_of_users_that_are_not_of_our_making(any_api: Api) -> None:
+    users(any_api).create_index("username")
+    users(any_api).insert_many([{"name": "no user"}, {"name": "neither"}])
+    auth.create_user(users(any_api), "ada", "pw")
+    assert log_in(any_api, "ada", "pw").status_code == 200
+    assert log_in(any_api, "zoe", "pw").status_code == 401
+
+
 def test_me_needs_a_token(api: Api) -> None:
     assert_problem(api.get("/me", token=None), 401, "auth.required")
 

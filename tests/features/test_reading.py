@@ -240,6 +240,21 @@ def test_a_query_that_cannot_be_read_names_the_parameter(
     assert_problem(engines.get(f"/api/rockets?{query}"), 400, code, parameter=parameter)
 
 
+def test_a_path_of_too_many_parts(api: Api) -> None:
+    deep = ".".join("a" * 101)
+    for query in (f"{deep}=1", f"_projection={deep}", f"_sort=({deep}:ascending)"):
+        assert_problem(api.get(f"/api/rockets?{query}"), 400, "query.invalid_field")
+    assert api.get(f"/api/rockets?{'.'.join('a' * 100)}=1").status_code == 200
+
+
+def test_a_view_of_the_users_under_another_name(make_api: MakeApi, mongo_uri: str) -> None:
+    first = make_api(mongo_uri)
+    first.database.create_collection("mangorest_users")
+    first.database.create_collection("people", viewOn="mangorest_users", pipeline=[])
+    every = make_api(mongo_uri, "*", database=first.database.name)
+    assert_problem(every.get("/api/people"), 404, "route.not_found")
+
+
 def test_bytes_that_are_not_utf8_are_refused(any_api: Api) -> None:
     assert_problem(any_api.get("/api/rockets?name=%ff"), 400, "query.malformed")
 

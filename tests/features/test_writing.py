@@ -356,6 +356,43 @@ class TestBulk:
         assert many.rockets.count_documents({"n": 0}) == 10
 
 
+class TestBulkOnOtherDatabases:
+    @pytest.mark.parametrize("preference", ["secondaryPreferred", "nearest"])
+    def test_a_read_preference(self, make_api: MakeApi, mongo_uri: str, preference: str) -> None:
+        api = make_api(f"{mongo_uri}&readPreference={preference}")
+        assert api("POST", "/api/rockets", [{"a": 1}, {"a": 1}]).status_code == 201
+        result = api("PATCH", "/api/rockets?a=[int].1", {"$set": {"b": 1}})
+        assert result.json == {"matched_items": 2, "modified_items": 2}
+        assert api("DELETE", "/api/rockets?a=[int].1").json == {"items_deleted": 2}
+
+    def test_collections_that_take_no_part_in_transactions(
+        self, make_api: MakeApi, mongo_uri: str
+    ) -> None:
+        first = make_api(mongo_uri)
+        first.database.create_collection("log", capped=True, size=100_000)
+        first.database.create_collection("weather", timeseries={"timeField": "at"})
+        names = "log:log,weather:weather"
+        api = make_api(mongo_uri, names, database=first.database.name)
+        assert api("POST", "/api/log", [{"a": 1}, {"a": 2}]).status_code == 201
+        result = api("PATCH", "/api/log?a=[int].1", {"$set": {"a": 3}})
+        assert result.json == {"matched_items": 1, "modified_items": 1}
+        assert api("DELETE", "/api/log?a=[int].3").json == {"items_deleted": 1}
+        now = {"$date": "2021-11-01T00:00:00Z"}
+        assert api("POST", "/api/weather", [{"at": now, "t": 1}]).status_code == 201
+
+    def test_a_filter_that_mongodb_cannot_run(
+        self, make_api: MakeApi, mongo_uri: str, standalone_uri: str
+    ) -> None:
+        for uri in (mongo_uri, standalone_uri):
+            api = make_api(uri, regex=True)
+            api.rockets.insert_one({"_id": 1, "a": "x"})
+            for query in ("a=regex[str].(", "a=size[int].5000000000"):
+                assert_problem(api.get(f"/api/rockets?{query}"), 400, "query.refused")
+                result = api("DELETE", f"/api/rockets?{query}")
+                assert_problem(result, 400, "query.refused")
+            assert api.rockets.count_documents({}) == 1
+
+
 class TestBodies:
     @pytest.mark.parametrize(
         ("raw", "code"),

@@ -292,6 +292,13 @@ def test_replacing_and_deleting(pair: Pair) -> None:
         pair("GET", "/api/rockets?_sort=(_id:ascending)")
 
 
+@pytest.mark.parametrize("path", ["[null].", "[bool].true", "[decimal].1.5", "[float].1.5", "x"])
+def test_replacing_what_is_not_there(pair: Pair, path: str) -> None:
+    assert pair("PUT", f"/api/rockets/{path}", {"a": 1}).status_code == 201
+    assert pair("PUT", f"/api/rockets/{path}", {"a": 2}).status_code == 204
+    assert pair("GET", "/api/rockets").json[0]["a"] == 2
+
+
 @pytest.mark.parametrize(
     "index",
     [

@@ -19,10 +19,10 @@ from bson.codec_options import DatetimeConversion
 from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, WriteError
 from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
-from falcorest.applying import apply_update, check_update, counts_as_change
-from falcorest.bson_order import is_nan, order
 from falcorest.database import MongoDatabase, in_memory
-from falcorest.matching import index_keys, matcher, matches, project, sort_documents
+from falcorest.memory.applying import apply_update, check_update, counts_as_change
+from falcorest.memory.bson_order import is_nan, order
+from falcorest.memory.matching import index_keys, matcher, matches, project, sort_documents
 from falcorest.query import Document, Filter
 
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -192,9 +192,10 @@ class MemoryCollection:
             found = self._matching(filter)[:1]
             for old in found:
                 self._replace(old, _stored(replacement))
+            inserted = {}
             if not found and upsert:
-                self.insert_one(replacement)
-        return UpdateResult({"n": len(found), "nModified": len(found)}, True)
+                inserted["upserted"] = self.insert_one(replacement).inserted_id
+        return UpdateResult({"n": len(found), "nModified": len(found), **inserted}, True)
 
     def _replace(self, old: Document, new: Document) -> None:
         self._require_unique(new, old)

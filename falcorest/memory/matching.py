@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from bson import Code, DBRef, MaxKey, MinKey, Regex
 from pymongo.errors import OperationFailure
 
-from falcorest.bson_order import MISSING, Order, as_object, is_nan, order, type_name
+from falcorest.memory.bson_order import MISSING, Order, as_object, is_nan, order, type_name
 from falcorest.query import Document, Filter
 
 _Test: TypeAlias = Callable[[Any], bool]

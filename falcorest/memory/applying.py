@@ -23,8 +23,8 @@ from bson.decimal128 import create_decimal128_context
 from pymongo.errors import WriteError
 
 from falcorest.bson_json import INT64
-from falcorest.bson_order import MISSING, Order, as_object, order, type_name
-from falcorest.matching import field_matcher, is_condition, matcher
+from falcorest.memory.bson_order import MISSING, Order, as_object, order, type_name
+from falcorest.memory.matching import field_matcher, is_condition, matcher
 from falcorest.query import Document
 
 _Parts: TypeAlias = tuple[str, ...]
@@ -217,6 +217,8 @@ def _rename(document: Document, source: _Parts, target: _Parts) -> None:
     innermost, rest = _reach(document, target)
     if rest:
         _require_viable(innermost, rest)
+    if target == ("_id",):
+        _refuse(_IMMUTABLE_FIELD)
     _put(document, target, value)
     _remove(document, source)
 
