@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 
 from falcorest import __version__, auth
 from falcorest.catalog import resolve_collections
+from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
 from falcorest.query import Document
@@ -100,9 +101,9 @@ def serve(host: str, port: int, workers: int, threads: int, server: str, demo: b
     run = run.bound()
     with _opened(settings, serving=True) as (settings, running):
         settings = with_secret(settings)
-        with closing(_Client(settings)) as client:
-            served = prepare(settings, client.database, demo=demo)
-            shown = welcome(settings, running, run, served, client.database)
+        with _connected(settings) as database:
+            served = prepare(settings, database, demo=demo)
+            shown = welcome(settings, running, run, served, database)
         load = loader(settings, served, demo=demo)
         with _ends_with(running):
             run_server(run, load, ready=lambda: show(*shown))
@@ -155,11 +156,11 @@ def check() -> None:
     settings = load_settings()
     with _opened(settings, serving=False) as (settings, running):
         settings = with_secret(settings)
-        with closing(_Client(settings)) as client:
-            served = resolve_collections(settings, client.database)
+        with _connected(settings) as database:
+            served = resolve_collections(settings, database)
             show(
-                resources(settings, served, client.database, indexes=True),
-                f"Data is {where(settings, running, client.database)}.",
+                resources(settings, served, database, indexes=True),
+                f"Data is {where(settings, running, database)}.",
                 "All is well.",
             )
 
@@ -167,14 +168,11 @@ def check() -> None:
 # ------------------------------------------------------------------------------- plumbing
 
 
-class _Client:
-    """The database of the settings, and how to let go of it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.database = open_database(settings)
-
-    def close(self) -> None:
-        self.database.client.close()
+@contextmanager
+def _connected(settings: Settings) -> Iterator[MongoDatabase]:
+    database = open_database(settings)
+    with closing(database.client):
+        yield database
 
 
 @contextmanager
@@ -227,11 +225,8 @@ def _user_settings() -> Settings:
 
 
 def _with_users(settings: Settings, work: Callable[[Collection[Document]], T]) -> T:
-    with (
-        _opened(settings, serving=False) as (settings, _),
-        closing(_Client(settings)) as client,
-    ):
-        return work(client.database[settings.user_collection])
+    with _opened(settings, serving=False) as (settings, _), _connected(settings) as database:
+        return work(database[settings.user_collection])
 
 
 def _password(from_stdin: bool) -> str:

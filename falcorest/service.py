@@ -85,19 +85,27 @@ class DocumentStream:
             yield from batch
 
     def _fetch(self, time_limit: float | None) -> list[Document]:
-        # PERF: one answer of the database is one batch, so that large documents, of which few
-        # fit into an answer, take no more memory than small ones.
-        cursor = self._cursor
-        if not isinstance(cursor, Cursor):
-            return list(islice(cursor, BATCH))
         with Translation(), pymongo.timeout(time_limit):
-            batch: list[Document] = cursor.to_list(1)
-            self._read += len(batch)
-            at_hand = cursor.retrieved - self._read
-            if at_hand:
-                batch += cursor.to_list(at_hand)
-                self._read += at_hand
+            batch = next_batch(self._cursor, self._read)
+        self._read += len(batch)
         return batch
+
+
+def next_batch(cursor: Any, read: int) -> list[Document]:
+    """Return the documents of the next answer of the database, which has 16 MiB at the most.
+
+    PERF: so large documents, of which few fit into an answer, take no more memory than small
+    ones.
+
+    Args:
+        cursor: Of pymongo, or of a database in memory.
+        read: How many documents have been read from it before.
+    """
+    if not isinstance(cursor, Cursor):
+        return list(islice(cursor, BATCH))
+    batch: list[Document] = cursor.to_list(1)
+    at_hand = cursor.retrieved - read - len(batch)
+    return batch + cursor.to_list(at_hand) if at_hand else batch
 
 
 _operation = functools.partial(operation, attrgetter("time_limit"))
@@ -128,17 +136,24 @@ class CollectionService:
 
     def stream(self, query: Query) -> DocumentStream:
         """Return all documents of a query, to be read batch by batch."""
-        first = self._first(query, min(query.limit, BATCH) or BATCH)
-        if len(first) < BATCH or query.limit == BATCH:
-            return DocumentStream(first)
+        whole = self._whole(query)
+        if whole is not None:
+            return DocumentStream(whole)
         # NOTE: MongoDB counts a time limit for a cursor over all its batches. So the beginning
         # was asked for within the limit, and what is streamed has it batch by batch.
         with Translation():
             return DocumentStream(self._find(query, query.limit), self.time_limit)
 
     @_operation()
-    def _first(self, query: Query, count: int) -> list[Document]:
-        return list(self._find(query, count))
+    def _whole(self, query: Query) -> list[Document] | None:
+        """Return the documents of a query if they are one batch, else None."""
+        bound = min(query.limit, BATCH) or BATCH
+        cursor = self._find(query, bound)
+        documents = next_batch(cursor, 0)
+        if not cursor.alive and (len(documents) < bound or bound == query.limit):
+            return documents
+        cursor.close()
+        return None
 
     @_operation()
     def page(self, query: Query) -> Page:
