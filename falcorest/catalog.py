@@ -136,7 +136,7 @@ def find_collections(database: MongoDatabase) -> dict[str, Found]:
         message = (error.details or {}).get("errmsg", error)
         raise ConfigurationError(f"MONGODB_URI: the database refuses: {message}") from error
     except PyMongoError as error:
-        reason = str(error).partition(", Timeout:")[0]
+        reason = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
         raise ConfigurationError(f"MONGODB_URI: the database can't be reached: {reason}") from error
 
 

@@ -117,7 +117,9 @@ def _next_steps(
 ) -> Iterable[tuple[str, str]]:
     if settings.registration == "open":
         yield "First user", f"POST {run.url}/register"
-    elif not in_memory(database) and not _has_users(settings, database):
+    elif in_memory(database):
+        yield "First user", "start with FALCOREST_REGISTRATION=open, then POST /register"
+    elif not _has_users(settings, database):
         beside = " (in this folder, beside the server)" if running else ""
         yield "First user", f"{_program()} createuser NAME{beside}"
     if served:
