@@ -71,6 +71,14 @@ def test_a_wrong_password_and_a_wrong_user_are_the_same(any_api: Api) -> None:
     assert_problem(log_in(any_api, "ad", "correct horse"), 401, "auth.invalid")
 
 
+def test_how_long_a_token_is_good_is_a_setting(make_api: MakeApi, mongo_uri: str) -> None:
+    api = make_api(mongo_uri, token_seconds=60)
+    auth.create_user(users(api), "ada", "pw")
+    token = log_in(api, "ada", "pw").json["access_token"]
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == 60
+
+
 def test_a_neighbour_s_password_opens_nothing(any_api: Api) -> None:
     auth.create_user(users(any_api), "ada", "correct horse")
     assert log_in(any_api, "ad", "correct horse").status_code == 401

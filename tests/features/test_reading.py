@@ -10,6 +10,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 
 from falcorest import bson_json
+from falcorest.settings import ResourceSettings
 from tests.conftest import MakeApi
 from tests.support import Api, assert_problem
 
@@ -375,6 +376,17 @@ def test_pages_where_a_limit_is_set(make_api: MakeApi, mongo_uri: str) -> None:
         assert len(api.get("/api/rockets?_limit=2").json) == 2
         problem = api.get("/api/rockets?_limit=4")
         assert_problem(problem, 400, "query.invalid_limit", parameter="_limit", naming="3")
+
+
+def test_bounds_of_one_resource(make_api: MakeApi, mongo_uri: str) -> None:
+    own = {"rockets": ResourceSettings(max_limit=2, max_affected=3)}
+    api = make_api(mongo_uri, "rockets:rocket_engines,others:others", resources=own, max_limit=4)
+    for name in ("rocket_engines", "others"):
+        api.database[name].insert_many({"n": 1} for _ in range(5))
+    assert len(api.get("/api/rockets").json) == 2
+    assert len(api.get("/api/others").json) == 4
+    assert_problem(api("DELETE", "/api/rockets?n=[int].1"), 403, "bulk.too_many")
+    assert api("DELETE", "/api/others?n=[int].1").json == {"items_deleted": 5}
 
 
 def test_a_collection_larger_than_a_batch_arrives_whole(make_api: MakeApi, mongo_uri: str) -> None:
