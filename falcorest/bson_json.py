@@ -36,8 +36,8 @@ ISO_DATETIME = re.compile(r"[0-9W-]+([T ][0-9:.,Z+-]+)?")
 
 _EPOCH = datetime(1970, 1, 1)
 _KEY_AND_COLON = re.compile(rb'"[ \t\r\n]*:')
-# NOTE: orjson gives integers beyond 64 bits as floats at least this large.
-_SUSPICIOUS_FLOAT = 2.0**63
+_TOO_LARGE = 2**63
+_INEXACT = 2**60
 
 # ------------------------------------------------------------------------------------- writing
 
@@ -187,10 +187,16 @@ def parse(body: bytes) -> Any:
         raise _malformed(body, error) from error
     # PERF: the exact reader is several times slower. Every key is followed by a colon, so
     # where there are as many colons as keys were read, none of them stood twice.
-    keys, exact = _survey(raw)
-    if exact and keys == len(_KEY_AND_COLON.findall(body)):
+    if _count_keys(raw) == _count_colons(body):
         return raw
     return _parse_exactly(body)
+
+
+def _count_colons(body: bytes) -> int:
+    """Count the colons behind quotes; those inside of texts count too."""
+    if any(space in body for space in (b" :", b"\n:", b"\t:", b"\r:")):
+        return len(_KEY_AND_COLON.findall(body))
+    return body.count(b'":')
 
 
 def _malformed(body: bytes, error: orjson.JSONDecodeError) -> BodyError:
@@ -207,24 +213,26 @@ def too_deep() -> BodyError:
     return BodyError("body.too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
 
 
-def _survey(raw: Any) -> tuple[int, bool]:
-    """Count the keys of all objects, and tell whether no number can have lost digits."""
-    keys = 0
-    exact = True
-    stack = [raw]
-    while stack:
-        value = stack.pop()
-        kind = type(value)
-        if kind is dict:
-            keys += len(value)
-            stack.extend(value.values())
-        elif kind is list:
-            stack.extend(value)
-        elif kind is float:
-            exact = exact and -_SUSPICIOUS_FLOAT < value < _SUSPICIOUS_FLOAT
-        elif kind is int:
-            exact = exact and value in INT64
-    return keys, exact
+def _count_keys(value: Any, depth: int = 1) -> int:
+    """Count the keys of all objects in parsed JSON; a number that may be wrong counts as many."""
+    if depth > 2 * MAX_DEPTH:
+        raise too_deep()
+    kind = type(value)
+    if kind is dict:
+        count = len(value)
+        value = value.values()
+    elif kind is list:
+        count = 0
+    else:
+        count, value = 0, (value,)
+    for item in value:
+        kind = type(item)
+        if kind is dict or kind is list:
+            count += _count_keys(item, depth + 1)
+        elif (kind is int or kind is float) and not -_TOO_LARGE < item < _TOO_LARGE:
+            # NOTE: orjson gives an integer beyond 64 bits as a float.
+            count += _INEXACT
+    return count
 
 
 def _parse_exactly(body: bytes) -> Any:
