@@ -269,6 +269,10 @@ def _uri(port: int) -> str:
     return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
+class _PortTakenError(Exception):
+    """Another program listens on the port."""
+
+
 class _Mongod:
     """The child process.
 
@@ -295,7 +299,15 @@ class _Mongod:
         if left_behind is not None:
             self._stop_orphan(left_behind.port)
         (self._data_dir / "db").mkdir(mode=0o700, exist_ok=True)
-        self.port = _free_port()
+        while True:
+            try:
+                return self._start_on(_free_port())
+            except _PortTakenError:
+                # NOTE: by somebody who was faster; there are others.
+                continue
+
+    def _start_on(self, port: int) -> str:
+        self.port = port
         # NOTE: a session of its own, so that Ctrl-C reaches the server and not the database
         # below it: requests in flight still need it.
         self._process = subprocess.Popen(
@@ -306,8 +318,8 @@ class _Mongod:
             start_new_session=True,
             preexec_fn=functools.partial(die_with_parent, signal.SIGTERM),
         )
-        _wait_until_primary(self.port, alive=self._alive)
-        return _uri(self.port)
+        _wait_until_primary(self._data_dir, port, alive=self._alive)
+        return _uri(port)
 
     def _options(self) -> list[str]:
         # fmt: off
@@ -327,6 +339,8 @@ class _Mongod:
         if code is None:
             return True
         log = self._data_dir / "mongod.log"
+        if code == 48:
+            raise _PortTakenError
         if code == 100:
             raise ConfigurationError(
                 f"FALCOREST_DATA_DIR: {self._data_dir} is held by another mongod, or its files "
@@ -406,10 +420,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_primary(port: int, *, alive: Callable[[], bool]) -> None:
+def _wait_until_primary(data_dir: Path, port: int, *, alive: Callable[[], bool]) -> None:
     """Make a fresh engine a replica set of one, and wait until it takes writes.
 
     Args:
+        data_dir: The folder of the engine.
         port: Where it listens.
         alive: Asked again and again; raises when there is nothing to wait for.
     """
@@ -419,6 +434,9 @@ def _wait_until_primary(port: int, *, alive: Callable[[], bool]) -> None:
         # NOTE: a new client each time: one opened before the replica set is there goes on
         # believing that it has no sessions.
         with _connect(port, 200) as client, suppress(PyMongoError):
+            if not _runs_on(client, data_dir):
+                time.sleep(0.02)
+                continue
             if not configured:
                 _configure(client, f"127.0.0.1:{port}")
                 configured = True

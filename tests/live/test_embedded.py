@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from pymongo import MongoClient
 
+from falcorest import embedded
 from tests.live.processes import (
     Command,
     Running,
@@ -481,3 +483,18 @@ def test_a_folder_elsewhere(tmp_path: Path) -> None:
     assert "/api/c" in checked.output
     assert (tmp_path / "deep/down/below").is_dir()
     assert not (tmp_path / "falcorest-data").exists()
+
+
+def test_a_port_that_somebody_else_takes_meanwhile(
+    tmp_path: Path, mongod: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = iter([taken.getsockname()[1], free_port()])
+        monkeypatch.setattr(embedded, "_free_port", lambda: next(ports))
+        with (
+            embedded.engine(tmp_path / "data", mongod, serving=True) as running,
+            MongoClient(running.uri) as client,
+        ):
+            assert client.admin.command("hello")["isWritablePrimary"]
