@@ -24,7 +24,17 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "settings", "database", "embedded", "bson_json", "query", "memory"),
+    *(
+        "errors",
+        "settings",
+        "database",
+        "embedded",
+        "bson_json",
+        "fields",
+        "schema",
+        "query",
+        "memory",
+    ),
     *("operators", "hints", "updates", "methods", "policy"),
     *("dialects", "serializer", "service", "resource", "views"),
     *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "terminal", "cli"),

@@ -1,0 +1,222 @@
+"""Schema: marshmallow's, knowing how BSON stores what marshmallow has fields for.
+
+=============================  =====================================================
+marshmallow's field            stored as
+=============================  =====================================================
+``Date``                       datetime, that day at 00:00 UTC
+``Time``                       string ``HH:MM:SS[.ffffff]``, BSON having no time of day
+``TimeDelta``                  double, seconds, BSON having no duration
+``Decimal``                    Decimal128
+``UUID``                       binary of subtype 4
+``Enum``                       the name, or the value with ``by_value``
+``IP`` and its relatives       string
+=============================  =====================================================
+
+Loading gives Python's values, as marshmallow does; :func:`to_bson` turns them into what is stored.
+Dumping takes what is stored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import functools
+import ipaddress
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import marshmallow
+from bson import Binary, Decimal128
+from bson.int64 import Int64
+from marshmallow import fields as ma
+
+from falcorest.bson_json import INT64, decode
+from falcorest.fields import to_decimal128
+
+# --------------------------------------------------------------------------- what is stored
+
+
+def to_bson(value: Any) -> Any:
+    """Return what a schema has loaded as it is stored.
+
+    Objects in free-form fields are held to the rules of bodies: no key starts with ``$``,
+    holds a dot or NUL, or is empty; Extended JSON becomes the value that it stands for.
+
+    Args:
+        value: Of a document, a list, or a single value.
+
+    Raises:
+        BodyError: A key may not be stored (400).
+        ValidationError: A number is out of the range that can be stored.
+    """
+    return decode(_to_bson(value))
+
+
+def _to_bson(value: Any) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is int:
+        if value not in INT64:
+            raise marshmallow.ValidationError("An integer may have 64 bits at the most.")
+        return value
+    if kind is dict:
+        return {key: _to_bson(item) for key, item in value.items()}
+    if kind is list:
+        return [_to_bson(item) for item in value]
+    for python, convert in _CONVERTERS:
+        if isinstance(value, python):
+            return convert(value)
+    return value
+
+
+def _from_datetime(value: dt.datetime) -> dt.datetime:
+    if value.tzinfo is not None:
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+_PLAIN = frozenset({str, float, bool, type(None)})
+_CONVERTERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Int64, lambda value: value),
+    (dt.datetime, _from_datetime),
+    (dt.date, lambda value: dt.datetime(value.year, value.month, value.day)),
+    (dt.time, dt.time.isoformat),
+    (dt.timedelta, dt.timedelta.total_seconds),
+    (decimal.Decimal, to_decimal128),
+    (uuid.UUID, lambda value: Binary(value.bytes, 4)),
+    (
+        (
+            *(ipaddress.IPv4Address, ipaddress.IPv6Address),
+            *(ipaddress.IPv4Interface, ipaddress.IPv6Interface),
+        ),
+        str,
+    ),
+    (Mapping, lambda value: {str(key): _to_bson(item) for key, item in value.items()}),
+    ((list, tuple, set, frozenset), lambda value: [_to_bson(item) for item in value]),
+)
+
+# ------------------------------------------------------------------ fields that take what is stored
+
+
+class _Stored(ma.Field[Any]):
+    """Mixed into a field of marshmallow's, it dumps what MongoDB stores."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return super()._serialize(self.from_bson(value), attr, obj, **kwargs)
+
+    def from_bson(self, value: Any) -> Any:
+        """Return a stored value as marshmallow's field wants it."""
+        raise NotImplementedError
+
+
+class _StoredDecimal(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        return value.to_decimal() if isinstance(value, Decimal128) else value
+
+
+class _StoredUUID(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        if isinstance(value, bytes) and len(value) == 16:
+            return uuid.UUID(bytes=bytes(value))
+        return value
+
+
+class _StoredTime(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        return dt.time.fromisoformat(value) if isinstance(value, str) else value
+
+
+class _StoredTimeDelta(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        return dt.timedelta(seconds=value) if isinstance(value, (int, float)) else value
+
+
+class _StoredIP(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        return ipaddress.ip_address(value) if isinstance(value, str) else value
+
+
+class _StoredInterface(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        return ipaddress.ip_interface(value) if isinstance(value, str) else value
+
+
+class _StoredEnum(_Stored):
+    def from_bson(self: Any, value: Any) -> Any:
+        if value is None or isinstance(value, self.enum):
+            return value
+        return self.enum(value) if self.by_value else self.enum[value]
+
+    def deserialize(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the name or the value of the member, because only the field knows which."""
+        member = super().deserialize(*args, **kwargs)
+        if not isinstance(member, self.enum):
+            return member
+        return member.value if self.by_value else member.name
+
+
+_MIXINS: tuple[tuple[type[ma.Field[Any]], type[_Stored]], ...] = (
+    (ma.Decimal, _StoredDecimal),
+    (ma.UUID, _StoredUUID),
+    (ma.Time, _StoredTime),
+    (ma.TimeDelta, _StoredTimeDelta),
+    (ma.IP, _StoredIP),
+    (ma.IPInterface, _StoredInterface),
+    (ma.Enum, _StoredEnum),
+)
+
+
+@functools.cache
+def _stored_kind(kind: Any) -> Any:
+    """Return the class that does what a field class does for what is stored, if there is one."""
+    if issubclass(kind, _Stored):
+        return None
+    for base, mixin in _MIXINS:
+        if issubclass(kind, base):
+            return type(kind.__name__, (mixin, kind), {"__module__": kind.__module__})
+    return None
+
+
+def inner_fields(field: ma.Field[Any]) -> Iterator[ma.Field[Any]]:
+    """Yield the fields right below a list, a tuple or a mapping."""
+    if isinstance(field, ma.List):
+        yield field.inner
+    elif isinstance(field, ma.Tuple):
+        yield from field.tuple_fields
+    elif isinstance(field, ma.Mapping):
+        yield from filter(None, (field.key_field, field.value_field))
+
+
+def _store(field: ma.Field[Any]) -> None:
+    kind = _stored_kind(type(field))
+    if kind is not None:
+        field.__class__ = kind
+    for inner in inner_fields(field):
+        _store(inner)
+
+
+class Schema(marshmallow.Schema):
+    """Base class of schemas. A field's ``attribute`` is the name under which it is stored.
+
+    It is marshmallow's own, and dumps documents as MongoDB has them: a ``Decimal`` field takes a
+    Decimal128, a ``UUID`` field a binary, and so on.
+    """
+
+    def on_bind_field(self, field_name: str, field_obj: ma.Field[Any]) -> None:
+        """Make a field of this schema take what is stored."""
+        super().on_bind_field(field_name, field_obj)
+        _store(field_obj)
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """Return a value of a document, where keys are just keys: ``items`` is no method."""
+        if isinstance(obj, Mapping):
+            if "." not in attr:
+                return obj.get(attr, default)
+            for part in attr.split("."):
+                if not isinstance(obj, Mapping) or part not in obj:
+                    return default
+                obj = obj[part]
+            return obj
+        return super().get_attribute(obj, attr, default)
