@@ -190,7 +190,8 @@ def inner_fields(field: ma.Field[Any]) -> Iterator[ma.Field[Any]]:
 
 
 def _store(field: ma.Field[Any]) -> None:
-    kind = _stored_kind(type(field))
+    own: Any = type(field)
+    kind = _stored_kind(own)
     if kind is not None:
         field.__class__ = kind
     for inner in inner_fields(field):
