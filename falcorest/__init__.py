@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from falcorest import fields, methods, operators
 from falcorest.api import FalcoRest
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
 from falcorest.query import Query
 from falcorest.resource import Resource
+from falcorest.schema import Schema
 from falcorest.views import ResourceView
 
 if TYPE_CHECKING:
@@ -21,7 +23,11 @@ __all__ = [
     "Query",
     "Resource",
     "ResourceView",
+    "Schema",
     "create_app",
+    "fields",
+    "methods",
+    "operators",
 ]
 
 __version__ = "0.1.0"

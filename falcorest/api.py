@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import falcon
 
+from falcorest.auth import as_methods
 from falcorest.database import MongoDatabase, Transactions
 from falcorest.errors import ConfigurationError, Problem, problem_json
 from falcorest.middleware import Middleware
 from falcorest.views import ResourceView, View, log_failure
+
+V = TypeVar("V", bound=ResourceView)
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -23,16 +27,24 @@ class FalcoRest:
     Args:
         app: The application; it may come later, see :meth:`init_app`.
         db: The database, of pymongo or mongomock.
+        authentication_methods: Those of views that list none.
 
     Raises:
         ConfigurationError: There is no database.
     """
 
-    def __init__(self, app: falcon.App[Any, Any] | None = None, db: Any = None) -> None:
+    def __init__(
+        self,
+        app: falcon.App[Any, Any] | None = None,
+        db: Any = None,
+        *,
+        authentication_methods: Sequence[Any] = (),
+    ) -> None:
         if db is None:
             raise ConfigurationError("FalcoRest needs a database: FalcoRest(app, db).")
         self.db: MongoDatabase = db
         self._transactions = Transactions(db)
+        self._authentication_methods = as_methods(authentication_methods)
         self._views: dict[View, str] = {}
         self._app: falcon.App[Any, Any] | None = None
         if app is not None:
@@ -46,17 +58,34 @@ class FalcoRest:
         for view, url in self._views.items():
             self._route(view, url)
 
-    def register(self, view_class: type[ResourceView], *, name: str, url: str) -> ResourceView:
-        """Serve a view.
+    def register(self, *, name: str, url: str) -> Callable[[type[V]], type[V]]:
+        """Serve a view; a decorator of its class.
+
+        ::
+
+            @api.register(name="posts", url="/posts/")
+            class PostView(ResourceView): ...
 
         Args:
-            view_class: The view.
             name: The name of the resource.
             url: Where it stands; with and without a slash at the end is the same place.
+
+        Raises:
+            ConfigurationError: The view, its resource or a related one is declared wrongly, or
+                there is something else at that place.
         """
-        view = view_class(name, url.rstrip("/"), self.db, self._transactions)
-        self.add_view(view, url)
-        return view
+
+        def decorate(view_class: type[V]) -> type[V]:
+            if not isinstance(view_class, type) or not issubclass(view_class, ResourceView):
+                raise ConfigurationError(f"register: {view_class!r} is no ResourceView.")
+            view = view_class(name, url.rstrip("/"), self.db, self._transactions)
+            view.authentication_methods = (  # type: ignore[misc]
+                as_methods(view_class.authentication_methods) or self._authentication_methods
+            )
+            self.add_view(view, url)
+            return view_class
+
+        return decorate
 
     def add_view(self, view: View, url: str) -> None:
         """Serve a view that is made already.

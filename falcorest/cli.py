@@ -23,6 +23,7 @@ from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
 from falcorest.query import Document
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
+from falcorest.scaffold import scaffold as write_module
 from falcorest.server import open_database, with_secret
 from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
 from falcorest.terminal import resources, show, welcome, where
@@ -165,7 +166,40 @@ def check() -> None:
             )
 
 
+@main.command()
+@click.argument("collections", nargs=-1, metavar="[COLLECTION]...")
+@click.option(
+    "--sample",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Documents of each collection to look at.",
+)
+def scaffold(collections: tuple[str, ...], sample: int) -> None:
+    """Print a Python module that serves collections, drawn up from their documents.
+
+    Without COLLECTION, all that can be served. The database is only read.
+    """
+    settings = load_settings()
+    if settings.engine == IN_MEMORY:
+        raise ConfigurationError(
+            "MONGODB_URI: a database in memory is empty when a command starts; there is nothing "
+            "to look at."
+        )
+    with (
+        _opened(settings, serving=False) as (settings, _),
+        _connected(settings) as database,
+    ):
+        text = write_module(settings, database, collections, sample=sample, say=_say)
+    # NOTE: Python source is UTF-8, whatever the terminal takes.
+    sys.stdout.buffer.write(text.encode())
+
+
 # ------------------------------------------------------------------------------- plumbing
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -160,6 +161,7 @@ class Transactions:
     def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
         self._database = database
         self._wanted = wanted
+        self._session: ContextVar[ClientSession | None] = ContextVar("session", default=None)
 
     @functools.cached_property
     def supported(self) -> bool:
@@ -169,26 +171,44 @@ class Transactions:
         hello = self._database.client.admin.command("hello")
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
+    @property
+    def session(self) -> ClientSession | None:
+        """The session of the transaction that is under way in this thread, if there is one."""
+        return self._session.get()
+
     def run(self, work: Callable[[ClientSession | None], T]) -> T:
         """Run work, in a transaction where there are any; an exception in it undoes all of it.
+
+        Within work that is being run already, it becomes a part of that.
 
         Args:
             work: Gets the session to pass to every operation, None without transactions. It
                 may be called again when the transaction met another one.
         """
-        if not self.supported:
-            return work(None)
+        if self.session is not None or not self.supported:
+            return work(self.session)
+
+        def joined(session: ClientSession) -> T:
+            token = self._session.set(session)
+            try:
+                return work(session)
+            finally:
+                self._session.reset(token)
+
         with self._database.client.start_session() as session:
             # NOTE: snapshot, so that what is counted is what is written, on shards too.
             return session.with_transaction(
-                work,
+                joined,
                 read_concern=ReadConcern("snapshot"),
                 read_preference=ReadPreference.PRIMARY,
             )
 
 
 def operation(
-    limit_of: Callable[[Any], float | None], *, write: bool = False
+    limit_of: Callable[[Any], float | None],
+    *,
+    write: bool = False,
+    is_inside: Callable[[Any], bool] = lambda first: False,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
@@ -198,13 +218,15 @@ def operation(
         limit_of: Tells the limit in seconds, given the function's first argument.
         write: Whether the function writes, so that a broken connection leaves open whether it
             happened.
+        is_inside: Tells, given the same, whether a transaction is under way.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             first = args[0] if args else next(iter(kwargs.values()))
-            with Translation(write=write), pymongo.timeout(limit_of(first)):
+            inside = is_inside(first)
+            with Translation(write=write, inside=inside), pymongo.timeout(limit_of(first)):
                 return function(*args, **kwargs)
 
         return wrapper
@@ -217,10 +239,13 @@ class Translation:
 
     Args:
         write: Whether a write is under way.
+        inside: Whether it is a part of a transaction, which is tried again when it met
+            another one, if it gets to see the driver's own error.
     """
 
-    def __init__(self, *, write: bool = False) -> None:
+    def __init__(self, *, write: bool = False, inside: bool = False) -> None:
         self._write = write
+        self._inside = inside
 
     def __enter__(self) -> None:
         pass
@@ -229,6 +254,7 @@ class Translation:
         if (
             isinstance(error, Exception)
             and not isinstance(error, FalcorestError)
+            and not (self._inside and _undone(error))
             and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
         ):
             raise translate(error, write=self._write) from error

@@ -12,6 +12,7 @@
         ├── Forbidden            403
         ├── NotFound             404
         ├── MethodNotAllowed     405
+        ├── NotAcceptable        406
         ├── Conflict             409
         ├── ContentTooLarge      413
         ├── UnsupportedMediaType 415
@@ -44,8 +45,9 @@ CODES: dict[str, tuple[int, str]] = {
     "query.operator_hint": (400, "The operator doesn't take a value of this type hint."),
     "query.invalid_value": (400, "The literal doesn't fit its type hint or its operator."),
     "query.invalid_group": (400, "An `and`, `or` or `nor` group can't be read."),
-    "query.invalid_sort": (400, "`_sort` can't be read."),
+    "query.invalid_sort": (400, "`_sort` or `_order_by` can't be read, or isn't allowed."),
     "query.invalid_projection": (400, "`_projection` can't be read."),
+    "query.unknown_field": (400, "`_fields` names a field that isn't there."),
     "query.invalid_limit": (400, "`_limit` is not a number within its bounds."),
     "query.invalid_skip": (400, "`_skip` is not a number within its bounds."),
     "query.too_complex": (400, "The query is nested too deeply or has too many parts."),
@@ -58,14 +60,17 @@ CODES: dict[str, tuple[int, str]] = {
     "body.invalid_value": (400, "A value in the body is out of range or no Extended JSON."),
     "body.too_deep": (400, "The body is nested too deeply."),
     "body.wrong_type": (400, "The body, or a part of it, is of another type than expected."),
+    "body.invalid": (400, "The body doesn't fit the schema; `field-errors` says where."),
     "body.invalid_update": (400, "The body is not an update that is allowed."),
     "auth.required": (401, "The request needs credentials."),
     "auth.invalid": (401, "The credentials are wrong or have expired."),
     "bulk.unfiltered": (403, "A bulk write needs a filter."),
     "bulk.too_many": (403, "A bulk write matches more documents than it may touch."),
+    "permission.denied": (403, "The caller may not do this."),
     "route.not_found": (404, "Nothing is served at this address."),
     "document.not_found": (404, "There is no such document."),
     "method.not_allowed": (405, "The address doesn't serve this method."),
+    "accept.unsupported": (406, "`Accept` names nothing that is served."),
     "document.duplicate": (409, "Another document has the same value in a unique field."),
     "write.conflict": (409, "Another write came in between; nothing was changed."),
     "body.too_large": (413, "The body, or the document it makes, is too large."),
@@ -208,6 +213,12 @@ class MethodNotAllowed(Problem):
     """405: the place doesn't serve this method."""
 
     status = 405
+
+
+class NotAcceptable(Problem):
+    """406: the client accepts nothing that is served."""
+
+    status = 406
 
 
 class Conflict(Problem):

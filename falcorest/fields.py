@@ -37,13 +37,20 @@ class ObjectId(Field[bson.ObjectId]):
 class Reference(ObjectId):
     """The ObjectId of a document in another collection.
 
-    In JSON it is the id, as 24 hexadecimal digits. A body may also hold an object with an
-    ``id``, so that a reference that was read as a whole document can be sent back.
+    In JSON it is the id, as 24 hexadecimal digits. A body may also hold what a related resource
+    shows in its place, an object with an ``id`` or a URL, so that what was read can be sent back.
+
+    Attributes:
+        id_name: The name of the id in such an object.
+        uri_prefix: What stands before the id in such a URL.
 
     Args:
         collection: The collection that it points into.
         **kwargs: Those of every marshmallow field.
     """
+
+    id_name: str = "id"
+    uri_prefix: str | None = None
 
     def __init__(self, collection: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,8 +59,10 @@ class Reference(ObjectId):
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> bson.ObjectId:
-        if isinstance(value, Mapping) and "id" in value:
-            value = value["id"]
+        if isinstance(value, Mapping) and self.id_name in value:
+            value = value[self.id_name]
+        if self.uri_prefix is not None and isinstance(value, str):
+            value = value.removeprefix(self.uri_prefix).strip("/")
         return super()._deserialize(value, attr, data, **kwargs)
 
 

@@ -46,11 +46,11 @@ class BulkCreate(Method):
 class Update(Method):
     """Change fields of one document."""
 
-    on_item = ("PATCH",)
+    on_item = ("PATCH", "PUT")
 
 
 class Replace(Method):
-    """Put a whole document in the place of another, or of none."""
+    """Put a whole document in the place of another."""
 
     on_item = ("PUT",)
 
@@ -58,7 +58,7 @@ class Replace(Method):
 class BulkUpdate(Method):
     """Change every document that a filter matches, all or nothing."""
 
-    on_collection = ("PATCH",)
+    on_collection = ("PATCH", "PUT")
     bulk_write = True
 
 

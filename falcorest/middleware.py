@@ -12,10 +12,11 @@ import falcon
 from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
-from falcorest.errors import MethodNotAllowed, QueryError
+from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
 from falcorest.methods import Fetch, List
 from falcorest.query import Query
 from falcorest.views import ResourceView, View
+from falcorest.writing import Writer
 
 
 class Middleware:
@@ -56,10 +57,16 @@ class Middleware:
             )
         else:
             context.user = None
+        if not _accepts_json(req):
+            raise NotAcceptable(
+                "accept.unsupported", "The answer is JSON, which the Accept header doesn't allow."
+            )
         dialect = view.dialect
+        assert dialect is not None
+        resource = view.resource(req, method, view.service)
+        context.work = Writer(resource, view)
         if method is List:
-            query = dialect.parse_list(req.query_string)
-            context.query = view.policy.bound_list(query, dialect.default_limit)
+            context.query = context.work.bounded(dialect.parse_list(req.query_string))
         elif method is Fetch:
             context.query = dialect.parse_item(req.query_string)
         elif method.bulk_write:
@@ -67,6 +74,12 @@ class Middleware:
             view.policy.require_filter(context.query)
         elif req.query_string:
             refuse_parameters(req.query_string)
+
+
+def _accepts_json(req: falcon.Request) -> bool:
+    # PERF: mostly there is no such header, or it takes everything.
+    accept = req.env.get("HTTP_ACCEPT")
+    return accept is None or accept == "*/*" or req.client_accepts(falcon.MEDIA_JSON)
 
 
 def method_not_allowed(allowed: list[str]) -> MethodNotAllowed:

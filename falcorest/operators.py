@@ -8,6 +8,7 @@ Source: https://www.mongodb.com/docs/manual/reference/operator/query/
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from falcorest.query import Filter
@@ -23,15 +24,26 @@ BSON_TYPES = (
 class Operator:
     """Base class of filter operators.
 
+    An operator of one's own is a subclass with an ``op`` and a ``condition``.
+
     Attributes:
         op: Its name in a query string.
-        takes: What it compares with: ``scalar``, ``list``, or the one hint that it takes.
+        takes: What it compares with: ``scalar`` (with a schema: what the field makes of the
+            text), ``list`` (several of these), ``str`` (the text as it stands), or another hint.
         meaning: What it matches, for docs.
+        bare: Whether a filter of declared resources means it when it names no operator.
+
+    Args:
+        allow_negation: Whether clients may put ``not`` in front of it.
     """
 
     op: ClassVar[str]
     takes: ClassVar[str] = "scalar"
     meaning: ClassVar[str]
+    bare: ClassVar[bool] = False
+
+    def __init__(self, *, allow_negation: bool = False) -> None:
+        self.allow_negation = allow_negation
 
     def condition(self, field: str, value: Any, negate: bool = False) -> Filter:
         """Return the filter that says this of a field.
@@ -138,6 +150,87 @@ class Regex(Operator):
             raise ValueError("a pattern can't hold NUL")
         return {"$regex": value}
 
+
+class Exact(Eq):
+    op = "exact"
+    bare = True
+
+    def expression(self, value: Any) -> dict[str, Any]:
+        return {"$eq": value}
+
+
+class Boolean(Exact):
+    op = "boolean"
+    takes = "bool"
+    meaning = "is true, or false"
+
+
+class Pattern(Operator):
+    """Base class of operators that look into texts.
+
+    APPSEC: what a client sends is escaped; it never writes a regular expression.
+
+    Attributes:
+        pattern: A regular expression, with ``{}`` where the text comes.
+    """
+
+    takes = "str"
+    pattern: ClassVar[str]
+
+    def expression(self, value: Any) -> dict[str, Any]:
+        if "\0" in value:
+            raise ValueError("a text to look for can't hold NUL")
+        return {"$regex": self.pattern.format(re.escape(value))}
+
+
+class Contains(Pattern):
+    op = "contains"
+    pattern = "{}"
+    meaning = "is a text that holds the value"
+
+
+class IContains(Pattern):
+    op = "icontains"
+    pattern = "(?i){}"
+    meaning = "is a text that holds the value, in capitals or not"
+
+
+class Startswith(Pattern):
+    op = "startswith"
+    pattern = "^{}"
+    meaning = "is a text that begins with the value"
+
+
+class IStartswith(Pattern):
+    op = "istartswith"
+    pattern = "(?i)^{}"
+    meaning = "is a text that begins with the value, in capitals or not"
+
+
+class Endswith(Pattern):
+    op = "endswith"
+    # NOTE: $ alone also matches in front of a line break at the end.
+    pattern = "{}$(?!\n)"
+    meaning = "is a text that ends with the value"
+
+
+class IEndswith(Pattern):
+    op = "iendswith"
+    pattern = "(?i){}$(?!\n)"
+    meaning = "is a text that ends with the value, in capitals or not"
+
+
+class IExact(Pattern):
+    op = "iexact"
+    pattern = "(?i)^{}$(?!\n)"
+    meaning = "is that text, in capitals or not"
+
+
+#: The operators that declared resources list in ``filters``.
+DECLARED: tuple[type[Operator], ...] = (
+    *(Exact, Boolean, Ne, Lt, Lte, Gt, Gte, In, Exists),
+    *(IExact, Contains, IContains, Startswith, IStartswith, Endswith, IEndswith),
+)
 
 #: The operators of the typed query language, by name.
 OPERATORS: dict[str, Operator] = {

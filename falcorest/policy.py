@@ -34,8 +34,12 @@ class Policy:
         Raises:
             QueryError: More is asked for than a list may give.
         """
-        limit = query.limit or default_limit or self.max_limit or 0
-        if self.max_limit is not None and limit > self.max_limit:
+        limit = query.limit
+        if limit is None:
+            limit = min(
+                (one for one in (default_limit, self.max_limit) if one is not None), default=None
+            )
+        elif self.max_limit is not None and limit > self.max_limit:
             raise QueryError(
                 "query.invalid_limit",
                 f"_limit may be {self.max_limit} at the most.",

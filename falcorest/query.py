@@ -52,22 +52,37 @@ class Query:
     """What is asked of a collection. Names are stored names.
 
     Attributes:
-        filter: A MongoDB filter; empty means all documents.
+        filter: A MongoDB filter, what the client asks for; empty means all documents.
         projection: Names of the fields to read, or None for all of them.
         sort: Pairs of field and direction, 1 or -1.
         skip: Documents to pass over first.
-        limit: Documents to read at the most; 0 means no limit.
+        limit: Documents to read at the most; None means no limit.
+        fields: API names of the fields to show, or None for the usual ones.
+        rule: A MongoDB filter, what the caller may see; empty means all documents.
     """
 
     filter: Filter = field(default_factory=dict)
     projection: tuple[str, ...] | None = None
     sort: tuple[tuple[str, int], ...] = ()
     skip: int = 0
-    limit: int = 0
+    limit: int | None = None
+    fields: tuple[str, ...] | None = None
+    rule: Filter = field(default_factory=dict)
+
+    @property
+    def condition(self) -> Filter:
+        """What a document must satisfy: what is asked for, and what may be seen."""
+        if not self.rule:
+            return self.filter
+        return conjunction([self.rule, self.filter]) if self.filter else self.rule
 
     def where(self, condition: Filter) -> Query:
-        """Return this query narrowed by a further filter."""
-        return replace(self, filter=conjunction([condition, self.filter]))
+        """Return this query narrowed to what satisfies a condition.
+
+        The client's own filter stays apart, so that a bulk write which has none is still
+        known for it.
+        """
+        return replace(self, rule=conjunction([condition, self.rule]))
 
     def none(self) -> Query:
         """Return this query narrowed to nothing."""

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import falcon
 
-from falcorest import bson_json
-from falcorest.errors import BodyError
-from falcorest.methods import Method
-from falcorest.policy import Policy
+from falcorest.attributes import Attributes, check_attributes, has_schema
+from falcorest.bodies import load, load_document
+from falcorest.declaration import declaration_of, declare
+from falcorest.methods import Method, Replace
 from falcorest.query import EVERYTHING, Document, Query
-from falcorest.serializer import Serializer
-from falcorest.service import CollectionService, DocumentStream, Updated
-from falcorest.updates import Update, is_update, update_from_fields, update_from_operators
+from falcorest.service import CollectionService
+
+PERMISSIONS = (
+    "has_read_permission",
+    "has_add_permission",
+    "has_change_permission",
+    "has_delete_permission",
+)
+HOOKS = (
+    *PERMISSIONS,
+    *("get_fields", "get_optional_fields", "get_max_limit", "get_objects", "get_object"),
+    *("validate_request", "create_object", "update_object", "delete_object"),
+    *("serialize", "handle_serialization_error"),
+)
 
 
-class Resource:
+def overridden(kind: type[Any], base: type[Any], names: Iterable[str]) -> frozenset[str]:
+    """Return which methods of a class are its author's own."""
+    return frozenset(name for name in names if getattr(kind, name) is not getattr(base, name))
+
+
+class Resource(Attributes):
     """What a collection shows and allows.
 
     One is made for each request. Without a schema, documents are shown and stored as they are.
 
-    Attributes:
-        collection: The collection behind the resource.
-        paginate: Whether a list is a page, which knows if more documents follow; else all
-            matching documents are streamed.
-        max_limit: The most documents in one list, or None for any number.
-        bulk_update_limit: The most documents that a bulk write may match.
-        transactional: Whether bulk writes run in a transaction where the database has them.
-            MongoDB has none for capped and time-series collections.
-        serializer: Writes documents as JSON.
+    What a class says stands in attributes, see :class:`falcorest.attributes.Attributes`; methods
+    are hooks, each a few lines over the service, to be overridden.
 
     Args:
         req: The request that it was made for.
@@ -37,12 +47,15 @@ class Resource:
         service: The collection.
     """
 
-    collection: ClassVar[str]
-    paginate: ClassVar[bool] = True
-    max_limit: ClassVar[int | None] = 100
-    bulk_update_limit: ClassVar[int] = 1000
-    transactional: ClassVar[bool] = True
-    serializer: ClassVar[Serializer] = Serializer()
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_attributes(cls)
+        cls.overridden = overridden(cls, Resource, HOOKS)
+        cls.declaration = None
+        related = (*cls.related_resources.values(), *cls.child_document_resources.values())
+        # NOTE: what a function will return may not be there yet; that waits for register().
+        if all(isinstance(one, type) for one in related):
+            declare(cls)
 
     def __init__(
         self, req: falcon.Request, view_method: type[Method], service: CollectionService
@@ -50,16 +63,52 @@ class Resource:
         self.req = req
         self.view_method = view_method
         self.service = service
+        #: What works for it in this request.
+        self._at_work: Any = None
 
-    @classmethod
-    def policy(cls) -> Policy:
-        """Return the policy that the class declares."""
-        return Policy(max_limit=cls.max_limit, max_affected=cls.bulk_update_limit)
+    # -------------------------------------------------------------------------- what is shown
 
-    # ------------------------------------------------------------------------------- reading
+    def get_fields(self) -> Sequence[str]:
+        """Return the names of what is shown."""
+        return declaration_of(type(self)).shown
 
-    def get_objects(self, query: Query) -> tuple[list[Document] | DocumentStream, bool | None]:
-        """Return the documents of a list, and whether more follow (None: these are all)."""
+    def get_optional_fields(self) -> Sequence[str]:
+        """Return the names of what is shown only when ``_fields`` names it."""
+        return ()
+
+    def get_max_limit(self) -> int | None:
+        """Return the most documents in one list, or None for any number."""
+        return self.max_limit
+
+    # ---------------------------------------------------------------------------- permissions
+
+    def has_read_permission(self, req: falcon.Request, query: Query) -> Query:
+        """Return the query narrowed to what this caller may see.
+
+        Use ``query.where({"is_published": True})``, which takes stored names, ``query.none()``,
+        or return the query as it is.
+        """
+        return query
+
+    def has_add_permission(self, req: falcon.Request, document: Document) -> bool:
+        """Tell whether this caller may store this document."""
+        return True
+
+    def has_change_permission(self, req: falcon.Request, document: Document) -> bool:
+        """Tell whether this caller may change this document, which is given as it is stored."""
+        return True
+
+    def has_delete_permission(self, req: falcon.Request, document: Document) -> bool:
+        """Tell whether this caller may remove this document."""
+        return True
+
+    # ---------------------------------------------------------------------------------- hooks
+
+    def get_objects(self, query: Query) -> Any:
+        """Return the documents of a list, and whether more follow.
+
+        A third value, a dict, becomes part of the list's envelope.
+        """
         if not self.paginate:
             return self.service.stream(query), None
         page = self.service.page(query)
@@ -73,126 +122,52 @@ class Resource:
         """
         return self.service.get(identity, query)
 
-    # ------------------------------------------------------------------------------- loading
+    def validate_request(self, data: Any, document: Document | None = None) -> Document:
+        """Turn the body of a request into what is stored.
 
-    def load(self, data: Any) -> Document:
-        """Turn a parsed body into a document to store.
+        Args:
+            data: The body; API names.
+            document: The stored one that is to be changed; None for a new one.
 
-        Raises:
-            BodyError: It is no object, or not what may be stored.
-        """
-        document = bson_json.decode(data)
-        if type(document) is not dict:
-            raise BodyError("body.wrong_type", "An object is expected.")
-        return document
-
-    def load_many(self, data: list[Any]) -> list[Document]:
-        """Turn the items of a parsed body into documents to store.
+        Returns:
+            Stored names.
 
         Raises:
-            BodyError: There are none, or one of them is not what may be stored.
+            marshmallow.ValidationError: It is answered with 400.
         """
-        if not data:
-            raise BodyError("body.wrong_type", "The list is empty; there is nothing to store.")
-        documents = []
-        for index, item in enumerate(data):
-            try:
-                documents.append(self.load(item))
-            except BodyError as error:
-                raise BodyError(
-                    error.code,
-                    f"The document at index {index}: {error.detail}",
-                    field_errors={str(index): error.field_errors or [error.detail]},
-                ) from error
-        return documents
+        if not has_schema(type(self)):
+            return load_document(data)
+        partial = document is not None and self.view_method is not Replace
+        return load(declaration_of(type(self)), data, partial=partial)
 
-    def load_replacement(self, data: Any, identity: Any) -> Document:
-        """Turn a parsed body into the document that is to stand at an ``_id``.
-
-        Raises:
-            BodyError: It isn't one, or it has another ``_id``.
-        """
-        document = self.load(data)
-        if "_id" in document and not same_id(document["_id"], identity):
-            raise _other_id()
-        return document
-
-    def load_update(self, data: Any, identity: Any) -> Update:
-        """Turn a parsed body into the update of one document: fields to set, or operators.
-
-        Raises:
-            BodyError: It is neither, or it has another ``_id``.
-        """
-        fields = _object(data)
-        if is_update(fields):
-            return update_from_operators(fields)
-        if "_id" in fields:
-            if not same_id(bson_json.decode(fields["_id"]), identity):
-                raise _other_id()
-            fields = {path: value for path, value in fields.items() if path != "_id"}
-        return update_from_fields(fields)
-
-    def load_bulk_update(self, data: Any) -> Update:
-        """Turn a parsed body into the update of many documents: operators.
-
-        Raises:
-            BodyError: It is something else.
-        """
-        fields = _object(data)
-        if not is_update(fields):
-            raise BodyError(
-                "body.invalid_update",
-                'A bulk update takes update operators, such as {"$set": {"field": value}}.',
-            )
-        return update_from_operators(fields)
-
-    # ------------------------------------------------------------------------------- writing
-
-    def create_object(self, document: Document) -> Document:
+    def create_object(self, data: Document) -> Document:
         """Store a new document and return it."""
-        return self.service.insert(document)
+        return self.service.insert(data)
 
-    def create_objects(self, documents: list[Document]) -> list[Document]:
-        """Store new documents and return them."""
-        return self.service.insert_many(documents)
+    def update_object(self, document: Document, data: Document) -> Document:
+        """Change a document.
 
-    def update_object(self, identity: Any, update: Update) -> None:
-        """Change one document."""
-        self.service.update(identity, update)
+        Args:
+            document: As it is stored.
+            data: The fields that change; stored names. Without a schema, a MongoDB update.
 
-    def replace_object(self, identity: Any, document: Document) -> bool:
-        """Put a document at an ``_id``; tell whether there was none."""
-        return self.service.replace(identity, document)
+        Returns:
+            The document as it is then.
+        """
+        updated: Document = self._at_work.modify(document, data)
+        return updated
 
-    def delete_object(self, identity: Any) -> None:
-        """Remove one document."""
-        self.service.delete(identity)
+    def delete_object(self, document: Document) -> None:
+        """Remove a document."""
+        self._at_work.remove(document)
 
-    def update_objects(self, query: Query, update: Update) -> Updated:
-        """Change the documents that a filter matches."""
-        return self.service.update_many(query, update)
+    def serialize(self, document: Document) -> dict[str, Any]:
+        """Return a document as it is shown."""
+        shown: dict[str, Any] = self._at_work.show(document)
+        return shown
 
-    def delete_objects(self, query: Query) -> int:
-        """Remove the documents that a filter matches."""
-        return self.service.delete_many(query)
-
-
-def same_id(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same ``_id``; 1 and true aren't, 1 and 1.0 are."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return bool(one == other)
-
-
-def _object(data: Any) -> dict[str, Any]:
-    if type(data) is not dict:
-        raise BodyError("body.wrong_type", "An object is expected.")
-    return data
-
-
-def _other_id() -> BodyError:
-    return BodyError(
-        "body.invalid_update",
-        "The _id in the body is not that of the address; an _id can't be changed.",
-        field_errors={"_id": ["It is not that of the address."]},
-    )
+    def handle_serialization_error(
+        self, error: Exception, document: Document
+    ) -> dict[str, Any] | None:
+        """Return what to show of a document that can't be shown; None leaves it out."""
+        raise error

@@ -104,7 +104,7 @@ def build_app(
     api = FalcoRest(app, database)
     for one in served:
         view = compile_view(one, settings, authentication)
-        api.register(view, name=one.name, url=f"{settings.prefix}/{one.name}")
+        api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
     users = database[settings.user_collection]
     api.add_view(LoginView(users, tokens, settings.max_body_bytes), "/login")
     api.add_view(MeView(users, authentication), "/me")
@@ -124,6 +124,7 @@ def compile_view(
         "collection": served.collection,
         "paginate": limit is not None,
         "max_limit": limit,
+        "default_limit": None,
         "bulk_update_limit": affected,
         "transactional": served.transactional,
     }
@@ -136,8 +137,10 @@ def compile_view(
             "methods": READING if served.read_only else ALL,
             "authentication_methods": (authentication,),
             "public_methods": public_methods(settings),
-            "dialect": TypedDialect(regex=settings.regex, default_limit=limit),
+            "dialect": TypedDialect(regex=settings.regex),
             "max_body_bytes": settings.max_body_bytes,
+            # NOTE: here, a bulk update is a PATCH only.
+            "on_put": None,
         },
     )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from bson import ObjectId
+from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -20,6 +21,7 @@ from falcorest.database import (
     MongoDatabase,
     Transactions,
     Translation,
+    in_memory,
     operation,
     time_limit,
     translate,
@@ -32,6 +34,11 @@ from falcorest.updates import Update
 
 #: How many documents are fetched, and held in memory, at once.
 BATCH = 500
+
+#: How many documents are asked for by their ids at once.
+CHUNK = 200
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,11 @@ def next_batch(cursor: Any, read: int) -> list[Document]:
     return batch + cursor.to_list(at_hand) if at_hand else batch
 
 
-_operation = functools.partial(operation, attrgetter("time_limit"))
+_operation = functools.partial(
+    operation,
+    attrgetter("time_limit"),
+    is_inside=lambda service: service._transactions.session is not None,
+)
 
 
 class CollectionService:
@@ -130,7 +141,15 @@ class CollectionService:
         self.collection: Collection[Document] = open_collection(database, name)
         self.policy = policy
         self.time_limit = time_limit(database)
+        self._database = database
         self._transactions = transactions
+
+    def sibling(self, name: str, policy: Policy) -> CollectionService:
+        """Return the service of another collection, with which this one can write together."""
+        return CollectionService(self._database, name, policy, self._transactions)
+
+    def _in_transaction(self) -> dict[str, Any]:
+        return _in(self._transactions.session)
 
     # ------------------------------------------------------------------------------- reading
 
@@ -142,12 +161,14 @@ class CollectionService:
         # NOTE: MongoDB counts a time limit for a cursor over all its batches. So the beginning
         # was asked for within the limit, and what is streamed has it batch by batch.
         with Translation():
-            return DocumentStream(self._find(query, query.limit), self.time_limit)
+            return DocumentStream(self._find(query, query.limit or 0), self.time_limit)
 
     @_operation()
     def _whole(self, query: Query) -> list[Document] | None:
         """Return the documents of a query if they are one batch, else None."""
-        bound = min(query.limit, BATCH) or BATCH
+        if query.limit == 0:
+            return []
+        bound = BATCH if query.limit is None else min(query.limit, BATCH)
         cursor = self._find(query, bound)
         documents = next_batch(cursor, 0)
         if not cursor.alive and (len(documents) < bound or bound == query.limit):
@@ -158,8 +179,84 @@ class CollectionService:
     @_operation()
     def page(self, query: Query) -> Page:
         """Return the documents of a query, and whether there are more behind its limit."""
+        if query.limit is None:
+            return Page(list(self._find(query, 0)), False)
         documents = list(self._find(query, query.limit + 1))
         return Page(documents[: query.limit], len(documents) > query.limit)
+
+    @_operation()
+    def find(self, query: Query) -> list[Document]:
+        """Return the documents of a query."""
+        return list(self._find(query, query.limit or 0))
+
+    def find_by_ids(self, identities: Sequence[Any], query: Query) -> list[Document]:
+        """Return those of some documents that a query allows, in chunks of :data:`CHUNK`.
+
+        Args:
+            identities: Their ``_id``, without duplicates.
+            query: Narrows what may be found, and says which fields to read.
+        """
+        found: list[Document] = []
+        for first in range(0, len(identities), CHUNK):
+            chunk = list(identities[first : first + CHUNK])
+            found += self.find(replace(query, filter={"_id": {"$in": chunk}}))
+        return found
+
+    def find_referring(
+        self, owners: CollectionService, identities: Sequence[Any], field: str, query: Query
+    ) -> dict[Any, list[Document]]:
+        """Return the documents that refer to some others, by what they refer to.
+
+        Source: https://www.mongodb.com/docs/manual/reference/operator/aggregation/lookup/
+
+        Args:
+            owners: The collection of the others.
+            identities: Their ``_id``, without duplicates.
+            field: The stored name of the reference.
+            query: Narrows what may be found, and says which fields to read; its limit holds
+                for each of the others.
+        """
+        found: dict[Any, list[Document]] = {}
+        for first in range(0, len(identities), CHUNK):
+            chunk = list(identities[first : first + CHUNK])
+            for identity, document in self._referring(owners, chunk, field, query):
+                found.setdefault(identity, []).append(document)
+        return found
+
+    @_operation()
+    def _referring(
+        self, owners: CollectionService, identities: list[Any], field: str, query: Query
+    ) -> list[tuple[Any, Document]]:
+        query = replace(query, sort=(("_id", 1),))
+        if in_memory(self._database):
+            return [
+                (identity, document)
+                for identity in identities
+                for document in self._find(
+                    replace(query, filter={field: identity}), query.limit or 0
+                )
+            ]
+        stages: list[dict[str, Any]] = [{"$match": query.condition}, {"$sort": {"_id": 1}}]
+        if query.limit:
+            stages.append({"$limit": query.limit})
+        if query.projection is not None:
+            stages.append({"$project": dict.fromkeys(query.projection, 1)})
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": {"$in": identities}}},
+            {"$project": {"_id": 1}},
+            {
+                "$lookup": {
+                    "from": self.collection.name,
+                    "localField": "_id",
+                    "foreignField": field,
+                    "pipeline": stages,
+                    "as": "referring",
+                }
+            },
+            {"$unwind": "$referring"},
+        ]
+        cursor = owners.collection.aggregate(pipeline, **self._in_transaction())
+        return [(one["_id"], one["referring"]) for one in cursor]
 
     @_operation()
     def get(self, identity: Any, query: Query = EVERYTHING) -> Document:
@@ -175,6 +272,7 @@ class CollectionService:
         document = self.collection.find_one(
             self._identify(identity, query),
             None if query.projection is None else list(query.projection),
+            **self._in_transaction(),
         )
         if document is None:
             raise not_found()
@@ -182,18 +280,20 @@ class CollectionService:
 
     def _find(self, query: Query, limit: int) -> Any:
         return self.collection.find(
-            query.filter,
+            query.condition,
             None if query.projection is None else list(query.projection),
             skip=query.skip,
             limit=limit,
             sort=list(query.sort) or None,
             batch_size=BATCH,
+            **self._in_transaction(),
         )
 
     def _identify(self, identity: Any, query: Query) -> Filter:
         # APPSEC: an _id that is an object would be read as operators where it stands bare.
         own: Filter = {"_id": {"$eq": identity} if isinstance(identity, dict) else identity}
-        return conjunction([own, query.filter]) if query.filter else own
+        condition = query.condition
+        return conjunction([own, condition]) if condition else own
 
     # ------------------------------------------------------------------------ single writes
 
@@ -201,7 +301,7 @@ class CollectionService:
     def insert(self, document: Document) -> Document:
         """Store a new document and return it, with its ``_id`` in front."""
         document = with_id(document)
-        self.collection.insert_one(document)
+        self.collection.insert_one(document, **self._in_transaction())
         return document
 
     @_operation(write=True)
@@ -212,21 +312,46 @@ class CollectionService:
             NotFound: There is none.
         """
         if not update:
-            self.get(identity, Query(filter=query.filter, projection=("_id",)))
+            self.get(identity, replace(query, projection=("_id",)))
             return
-        result = self.collection.update_one(self._identify(identity, query), update)
+        result = self.collection.update_one(
+            self._identify(identity, query), update, **self._in_transaction()
+        )
         if not result.matched_count:
             raise not_found()
 
     @_operation(write=True)
-    def replace(self, identity: Any, document: Document) -> bool:
+    def modify(self, identity: Any, update: Update, query: Query = EVERYTHING) -> Document:
+        """Change one document in one statement, and return it as it is then.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if not update:
+            return self.get(identity, query)
+        document: Document | None = self.collection.find_one_and_update(
+            self._identify(identity, query),
+            update,
+            None if query.projection is None else list(query.projection),
+            return_document=ReturnDocument.AFTER,
+            **self._in_transaction(),
+        )
+        if document is None:
+            raise not_found()
+        return document
+
+    @_operation(write=True)
+    def replace(self, identity: Any, document: Document, query: Query = EVERYTHING) -> bool:
         """Put a document in the place of another, or of none.
 
         Returns:
             Whether it is a new one.
         """
         result = self.collection.replace_one(
-            self._identify(identity, EVERYTHING), {"_id": identity, **document}, upsert=True
+            self._identify(identity, query),
+            {"_id": identity, **document},
+            upsert=True,
+            **self._in_transaction(),
         )
         # NOTE: a new document whose _id is null is counted as matched by pymongo.
         return "upserted" in (result.raw_result or {})
@@ -238,10 +363,36 @@ class CollectionService:
         Raises:
             NotFound: There is none.
         """
-        if not self.collection.delete_one(self._identify(identity, query)).deleted_count:
+        deleted = self.collection.delete_one(
+            self._identify(identity, query), **self._in_transaction()
+        )
+        if not deleted.deleted_count:
             raise not_found()
 
     # -------------------------------------------------------------------------- bulk writes
+
+    @_operation(write=True)
+    def together(self, work: Callable[[], T]) -> T:
+        """Do several things with the collections of a database, all or nothing where possible.
+
+        Args:
+            work: What it calls of this service and its siblings belongs to one transaction. It
+                may be called again when the transaction met another one.
+        """
+        return self._transactions.run(lambda session: work())
+
+    @_operation()
+    def find_affected(self, query: Query) -> list[Document]:
+        """Return the documents that a bulk write would touch.
+
+        Raises:
+            Forbidden: There is no filter, or it matches too much.
+        """
+        self.policy.require_filter(query)
+        whole = Query(query.filter, rule=query.rule)
+        documents = list(self._find(whole, self.policy.max_affected + 1))
+        self.policy.bound_affected(len(documents))
+        return documents
 
     @_operation(write=True)
     def insert_many(self, documents: list[Document]) -> list[Document]:
@@ -322,13 +473,14 @@ class CollectionService:
         """
         bound = self.policy.max_affected + 1
         try:
+            condition = query.condition
             if session is not None:
-                count = self.collection.count_documents(query.filter, limit=bound, session=session)
-                affected = _Affected(count, query.filter)
+                count = self.collection.count_documents(condition, limit=bound, session=session)
+                affected = _Affected(count, condition)
             else:
-                found = [one["_id"] for one in self._find(Query(query.filter, ("_id",)), bound)]
+                found = [one["_id"] for one in self._find(Query(condition, ("_id",)), bound)]
                 own = {"_id": {"$in": found}}
-                affected = _Affected(len(found), conjunction([own, query.filter]))
+                affected = _Affected(len(found), conjunction([own, condition]))
         except PyMongoError as error:
             if error.has_error_label("TransientTransactionError"):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -13,17 +14,20 @@ from falcon.constants import HTTP_METHODS
 
 from falcorest import bson_json, methods
 from falcorest.database import MongoDatabase, Transactions
-from falcorest.dialects import Dialect
+from falcorest.declaration import declare
+from falcorest.dialects import Dialect, SuffixDialect, TypedDialect
 from falcorest.errors import (
     BadRequest,
     BodyError,
+    ConfigurationError,
     ContentTooLarge,
     UnsupportedMediaType,
 )
-from falcorest.hints import format_id, parse_id
 from falcorest.methods import Method
-from falcorest.resource import Resource
-from falcorest.service import CollectionService, DocumentStream
+from falcorest.query import Document, Query
+from falcorest.resource import PERMISSIONS, Resource, overridden
+from falcorest.service import CollectionService, DocumentStream, not_found
+from falcorest.writing import Writer
 
 logger = logging.getLogger("falcorest")
 
@@ -49,13 +53,17 @@ class View:
 class ResourceView(View):
     """Serves a resource over HTTP.
 
+    With a schema, writes are answered with the object; without, as little as there is to say.
+
     Attributes:
         resource: What is served.
         methods: What can be done with it.
-        authentication_methods: Asked in turn who is calling. None of them: everybody may.
+        authentication_methods: Asked in turn who is calling, classes or instances. None of
+            them: everybody may.
         public_methods: HTTP methods that need no caller, though authentication methods are
             listed.
-        dialect: How query strings are read and answers wrapped.
+        dialect: How query strings are read and answers wrapped. Unless given, that of declared
+            resources where there is a schema, else the typed one.
         max_body_bytes: The largest body that is read.
 
     Args:
@@ -69,123 +77,176 @@ class ResourceView(View):
     methods: ClassVar[Sequence[type[Method]]] = ()
     authentication_methods: ClassVar[Sequence[Any]] = ()
     public_methods: ClassVar[frozenset[str]] = frozenset()
-    dialect: ClassVar[Dialect]
+    dialect: Dialect | None = None
     max_body_bytes: ClassVar[int] = 1024 * 1024
 
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
     item_methods: ClassVar[dict[str, type[Method]]] = {}
+    #: The permissions that are the author's own.
+    overridden: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _check_view(cls)
+        cls.overridden = overridden(cls, ResourceView, PERMISSIONS)
         served = [method for method in methods.ALL if method in cls.methods]
-        # NOTE: in this order Create stands in for BulkCreate until the body has been read.
-        cls.collection_methods = {
-            verb: method for method in reversed(served) for verb in method.on_collection
-        }
-        cls.item_methods = {verb: method for method in served for verb in method.on_item}
+        # NOTE: in this order Create stands in for BulkCreate until the body has been read, and
+        # PUT means Replace where that is listed.
+        cls.collection_methods = cls._responding(
+            "", {verb: method for method in reversed(served) for verb in method.on_collection}
+        )
+        cls.item_methods = cls._responding(
+            "_item", {verb: method for method in served for verb in method.on_item}
+        )
+
+    @classmethod
+    def _responding(cls, suffix: str, served: dict[str, type[Method]]) -> dict[str, type[Method]]:
+        """Give the class its responders, and return what they serve.
+
+        Falcon answers 405, with the right ``Allow``, where a responder is None. A class that
+        says so itself doesn't serve what its methods say.
+        """
         for verb in _RESPONDERS:
-            # NOTE: Falcon answers 405, with the right Allow, where a responder is None.
-            if verb.upper() not in cls.collection_methods:
-                setattr(cls, f"on_{verb}", None)
-            if verb.upper() not in cls.item_methods:
-                setattr(cls, f"on_{verb}_item", None)
+            name = f"on_{verb}{suffix}"
+            if vars(cls).get(name, ...) is None:
+                served.pop(verb.upper(), None)
+            elif verb.upper() not in served:
+                setattr(cls, name, None)
+            elif getattr(cls, name) is None:
+                # NOTE: the class that it derives from didn't serve it.
+                inherited = (vars(kind).get(name) for kind in cls.__mro__)
+                setattr(cls, name, next(filter(None, inherited)))
+        return served
 
     def __init__(
         self, name: str, url: str, database: MongoDatabase, transactions: Transactions
     ) -> None:
         self.name = name
         self.url = url
-        self.policy = self.resource.policy()
-        if not self.resource.transactional:
+        kind = getattr(self, "resource", None)
+        if not isinstance(kind, type) or not issubclass(kind, Resource):
+            raise ConfigurationError(f"{type(self).__name__}.resource: a Resource is expected.")
+        if kind.collection is None:
+            raise ConfigurationError(f"{kind.__name__}.collection: a view needs one.")
+        self.declaration = declare(kind)
+        if self.dialect is None:
+            self.dialect = (
+                SuffixDialect(self.declaration.filters, self.declaration.ordering)
+                if self.declaration.has_schema
+                else TypedDialect()
+            )
+        self.policy = kind.policy()
+        if not kind.transactional:
             transactions = Transactions(database, wanted=False)
-        self.service = CollectionService(
-            database, self.resource.collection, self.policy, transactions
-        )
+        self.service = CollectionService(database, kind.collection, self.policy, transactions)
+
+    # ------------------------------------------------------------------------- permissions
+
+    def has_read_permission(self, req: falcon.Request, query: Query) -> Query:
+        """Return the query narrowed to what this caller may see, beside the resource's own."""
+        return query
+
+    def has_add_permission(self, req: falcon.Request, document: Document) -> bool:
+        """Tell whether this caller may store this document."""
+        return True
+
+    def has_change_permission(self, req: falcon.Request, document: Document) -> bool:
+        """Tell whether this caller may change this document, which is given as it is stored."""
+        return True
+
+    def has_delete_permission(self, req: falcon.Request, document: Document) -> bool:
+        """Tell whether this caller may remove this document."""
+        return True
 
     # ---------------------------------------------------------------------- the collection
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List documents."""
-        query = req.context.query
-        resource = self.resource(req, methods.List, self.service)
-        documents, has_more = resource.get_objects(query)
-        opening, closing = self.dialect.page(has_more)
-        dump = resource.serializer.dump_many
+        query, work = req.context.query, req.context.work
+        documents, has_more, extra = work.find(query)
+        opening, closing = self._dialect.page(has_more, extra)
         resp.content_type = falcon.MEDIA_JSON
-        if has_more:
-            following = self.dialect.next_page(req.query_string, query)
+        if has_more and query.limit:
+            following = self._dialect.next_page(req.query_string, query)
             resp.set_header("Link", f'<{self._address(req)}?{following}>; rel="next"')
         if isinstance(documents, DocumentStream):
             if not documents.complete:
                 if req.method == "HEAD":
                     documents.close()
-                resp.stream = _joined(opening, closing, documents, resource)
+                resp.stream = _joined(opening, closing, documents, work)
                 return
             documents = documents.first
-        resp.data = opening + dump(documents) + closing
+        resp.data = opening + work.dump_json(documents) + closing
 
     on_head = on_get
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Store one new document, or several."""
         data = self._read(req)
+        work = req.context.work
         if type(data) is list:
             self._create_many(req, resp, data)
             return
         if methods.Create not in self.methods:
             raise BodyError("body.wrong_type", "A list of objects is expected.")
-        resource = self.resource(req, methods.Create, self.service)
-        document = resource.create_object(resource.load(data))
+        document = work.create(data)
         self._answer_created(req, resp, document["_id"])
-        resp.data = bson_json.dumps({"_id": document["_id"]})
+        resp.data = self._created_json(work, [document])
 
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
             raise BodyError("body.wrong_type", "An object is expected.")
-        resource = self.resource(req, methods.BulkCreate, self.service)
-        documents = resource.create_objects(resource.load_many(data))
+        work = req.context.work
+        work.resource.view_method = methods.BulkCreate
+        documents = work.create_many(data)
         resp.status = HTTP_201
         resp.content_type = falcon.MEDIA_JSON
-        resp.data = bson_json.dumps([{"_id": document["_id"]} for document in documents])
+        resp.data = self._dialect.created(self._created_json(work, documents))
+
+    def _created_json(self, work: Writer, documents: list[Document]) -> bytes:
+        if self.declaration.has_schema:
+            return work.dump_json(documents)
+        return bson_json.dumps([{"_id": document["_id"]} for document in documents])[1:-1]
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Change every document that the filter matches."""
-        resource = self.resource(req, methods.BulkUpdate, self.service)
-        update = resource.load_bulk_update(self._read(req))
-        updated = resource.update_objects(req.context.query, update)
-        self._answer(resp, self.dialect.updated(updated.matched, updated.modified))
+        updated = req.context.work.update_many(req.context.query, self._read(req))
+        self._answer(resp, self._dialect.updated(updated.matched, updated.modified))
+
+    on_put = on_patch
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Remove every document that the filter matches."""
-        resource = self.resource(req, methods.BulkDelete, self.service)
-        count = resource.delete_objects(req.context.query)
-        self._answer(resp, self.dialect.deleted(count))
+        count = req.context.work.delete_many(req.context.query)
+        self._answer(resp, self._dialect.deleted(count))
 
     # ------------------------------------------------------------------------ one document
 
     def on_get_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Fetch one document."""
-        resource = self.resource(req, methods.Fetch, self.service)
-        document = resource.get_object(self._identity(req, id), req.context.query)
-        resp.content_type = falcon.MEDIA_JSON
-        resp.data = resource.serializer.dump(document)
+        work = req.context.work
+        document = work.fetch(self._identity(req, id), req.context.query)
+        self._answer_document(resp, work, document)
 
     on_head_item = on_get_item
 
     def on_patch_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Change fields of one document."""
-        identity = self._identity(req, id)
-        resource = self.resource(req, methods.Update, self.service)
-        resource.update_object(identity, resource.load_update(self._read(req), identity))
-        resp.status = HTTP_204
+        work = req.context.work
+        document = work.update(self._identity(req, id), self._read(req))
+        if document is None:
+            resp.status = HTTP_204
+        else:
+            self._answer_document(resp, work, document)
 
     def on_put_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
-        """Put a whole document in the place of another, or of none."""
+        """Replace a document; without a schema, put one where none was as well."""
+        if self.declaration.has_schema or methods.Replace not in self.methods:
+            self.on_patch_item(req, resp, id)
+            return
         identity = self._identity(req, id)
-        resource = self.resource(req, methods.Replace, self.service)
-        document = resource.load_replacement(self._read(req), identity)
-        if resource.replace_object(identity, document):
+        if req.context.work.put(identity, self._read(req)):
             self._answer_created(req, resp, identity)
             resp.data = bson_json.dumps({"_id": identity})
         else:
@@ -193,8 +254,7 @@ class ResourceView(View):
 
     def on_delete_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Remove one document."""
-        resource = self.resource(req, methods.Delete, self.service)
-        resource.delete_object(self._identity(req, id))
+        req.context.work.delete(self._identity(req, id))
         resp.status = HTTP_204
 
     # ---------------------------------------------------------------------------- plumbing
@@ -203,7 +263,15 @@ class ResourceView(View):
         # NOTE: Falcon reads bytes that aren't UTF-8 as U+FFFD, which would name another id.
         if "\ufffd" in text and not _is_utf8(req.env["PATH_INFO"]):
             raise BadRequest("id.invalid", "The path is not UTF-8.", parameter="id")
-        return parse_id(text)
+        try:
+            return self.declaration.convert_id(text)
+        except ValueError as error:
+            raise not_found() from error
+
+    @property
+    def _dialect(self) -> Dialect:
+        assert self.dialect is not None
+        return self.dialect
 
     def _read(self, req: falcon.Request) -> Any:
         return read_json(req, self.max_body_bytes)
@@ -214,9 +282,16 @@ class ResourceView(View):
     def _answer_created(self, req: falcon.Request, resp: falcon.Response, identity: Any) -> None:
         resp.status = HTTP_201
         resp.content_type = falcon.MEDIA_JSON
-        segment = format_id(identity)
+        segment = self.declaration.format_id(identity)
         if segment is not None:
             resp.set_header("Location", f"{self._address(req)}/{segment}")
+
+    def _answer_document(self, resp: falcon.Response, work: Writer, document: Document) -> None:
+        shown = work.dump_json([document])
+        if not shown:
+            raise not_found()
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = shown
 
     def _answer(self, resp: falcon.Response, result: dict[str, Any]) -> None:
         resp.content_type = falcon.MEDIA_JSON
@@ -224,19 +299,41 @@ class ResourceView(View):
 
 
 def _joined(
-    opening: bytes, closing: bytes, documents: DocumentStream, resource: Resource
+    opening: bytes, closing: bytes, documents: DocumentStream, work: Writer
 ) -> Iterator[bytes]:
     """Yield a list in pieces. An exception in the middle leaves it without its end."""
-    dump = resource.serializer.dump_many
     separator = opening
     try:
         for batch in documents.batches():
-            yield separator + dump(batch)
-            separator = b","
+            # NOTE: of a batch, all documents may be left out.
+            if (dumped := work.dump_json(batch)) or separator is opening:
+                yield separator + dumped
+                separator = b"," if dumped else b""
     except Exception as error:
-        log_failure(resource.req, error)
+        log_failure(work.resource.req, error)
         raise
     yield closing
+
+
+#: What a view class may be meant to say, where it says something near it.
+_KNOWN = ("resource", "methods", "authentication_methods", "public_methods", "dialect")
+
+
+def _check_view(view: type[ResourceView]) -> None:
+    problems = [
+        f"{view.__name__}.methods: {method!r} is no method; see falcorest.methods."
+        for method in view.methods
+        if method not in methods.ALL
+    ]
+    for name, value in vars(view).items():
+        near = difflib.get_close_matches(name, (*_KNOWN, *PERMISSIONS, "max_body_bytes"), 1, 0.8)
+        # APPSEC: a view whose authentication_methods are misspelt would let everybody in.
+        if near and near[0] != name:
+            problems.append(f"{view.__name__}.{name}: is {near[0]} meant?")
+        if name == "authentication_methods" and not isinstance(value, (list, tuple)):
+            problems.append(f"{view.__name__}.{name}: a list is expected.")
+    if problems:
+        raise ConfigurationError(*problems)
 
 
 def _is_utf8(path: str) -> bool:

@@ -36,8 +36,10 @@ ORDER = [
         "memory",
     ),
     *("operators", "hints", "updates", "methods", "policy"),
-    *("dialects", "serializer", "service", "resource", "views"),
-    *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "terminal", "cli"),
+    *("dialects", "serializer", "attributes", "declaration", "bodies", "service"),
+    *("resource", "related", "reading", "nested", "writing", "views"),
+    *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "scaffold"),
+    *("terminal", "cli"),
 ]
 
 
@@ -204,7 +206,7 @@ KINDS = {
     if isinstance(kind, type) and issubclass(kind, Problem)
 }
 #: Helpers that take a code and make a problem of this kind.
-HELPERS = {"_unavailable": "Unavailable", "_Invalid": "BodyError", "_count_parser": "QueryError"}
+HELPERS = {"_unavailable": "Unavailable", "_Invalid": "BodyError", "count_parser": "QueryError"}
 SLUG = re.compile(r"[a-z]+\.[a-z_]+")
 
 

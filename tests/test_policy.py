@@ -12,19 +12,22 @@ from falcorest.query import EVERYTHING, Query
 @pytest.mark.parametrize(
     ("max_limit", "default", "asked", "limit"),
     [
-        (None, None, 0, 0),
+        (None, None, None, None),
         (None, None, 7, 7),
-        (None, 10, 0, 10),
+        (None, None, 0, 0),
+        (None, 10, None, 10),
         (None, 10, 50, 50),
-        (20, None, 0, 20),
-        (20, 20, 0, 20),
-        (20, 10, 0, 10),
+        (20, None, None, 20),
+        (20, 20, None, 20),
+        (20, 10, None, 10),
+        (20, 50, None, 20),
+        (20, 10, 0, 0),
         (20, 20, 20, 20),
         (20, 20, 1, 1),
     ],
 )
 def test_a_list_has_the_limit_that_is_asked_for_or_configured(
-    max_limit: int | None, default: int | None, asked: int, limit: int
+    max_limit: int | None, default: int | None, asked: int | None, limit: int | None
 ) -> None:
     query = Query({"a": 1}, limit=asked, skip=3)
     assert Policy(max_limit=max_limit).bound_list(query, default) == Query(

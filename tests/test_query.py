@@ -83,14 +83,20 @@ def test_conjunction_leaves_its_parts_as_they_were() -> None:
 
 def test_where_narrows_and_keeps_the_rest() -> None:
     query = Query({"a": 1}, projection=("a",), sort=(("a", -1),), skip=2, limit=3)
-    assert query.where({"b": 2}) == dataclasses.replace(query, filter={"b": 2, "a": 1})
-    assert query.where({"a": 2}).filter == {"$and": [{"a": 2}, {"a": 1}]}
-    assert query.filter == {"a": 1}
+    assert query.where({"b": 2}) == dataclasses.replace(query, rule={"b": 2})
+    assert query.where({"b": 2}).condition == {"b": 2, "a": 1}
+    assert query.where({"a": 2}).condition == {"$and": [{"a": 2}, {"a": 1}]}
+    assert query.where({"b": 2}).where({"c": 3}).condition == {"c": 3, "b": 2, "a": 1}
+    assert (query.filter, query.rule, query.condition) == ({"a": 1}, {}, {"a": 1})
+
+
+def test_a_rule_is_no_filter_of_the_client() -> None:
+    assert EVERYTHING.where({"a": 1}).filter == {}
 
 
 def test_none_matches_nothing_and_stays_apart_from_a_filter_on_the_id() -> None:
-    assert EVERYTHING.none().filter == NOTHING == {"_id": {"$in": []}}
-    assert Query({"_id": 5}).none().filter == {"$and": [{"_id": {"$in": []}}, {"_id": 5}]}
+    assert EVERYTHING.none().condition == NOTHING == {"_id": {"$in": []}}
+    assert Query({"_id": 5}).none().condition == {"$and": [{"_id": {"$in": []}}, {"_id": 5}]}
 
 
 def test_a_query_is_frozen() -> None:

@@ -706,7 +706,8 @@ def test_a_sort_has_as_many_fields_as_mongodb_takes() -> None:
 @pytest.mark.parametrize("value", ["0", "1", "007", "1000000", "9223372036854775807"])
 def test_limit_and_skip_are_whole_numbers(name: str, value: str) -> None:
     query = PLAIN.parse_list(f"{name}={value}")
-    assert getattr(query, name[1:]) == int(value)
+    expected = None if (name, value) == ("_limit", "0") else int(value)
+    assert getattr(query, name[1:]) == expected
     assert query.filter == {}
 
 
@@ -803,7 +804,7 @@ def test_a_request_for_one_document_may_have_no_parameters() -> None:
 
 
 def test_a_list_is_a_json_array() -> None:
-    assert PLAIN.page(None) == PLAIN.page(True) == (b"[", b"]")
+    assert PLAIN.page(None, {}) == PLAIN.page(True, {}) == (b"[", b"]")
 
 
 def test_bulk_writes_are_answered_with_counts() -> None:
@@ -923,7 +924,7 @@ def test_any_query_string_parses_or_is_refused(dialect: TypedDialect, text: str)
             assert_plain_path(path)
         assert all(direction in (1, -1) for _, direction in query.sort)
         assert query.skip >= 0
-        assert query.limit >= 0
+        assert query.limit is None or query.limit > 0
 
 
 # ------------------------------------------------------- what is rendered is read as it was meant

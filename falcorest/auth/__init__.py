@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from falcorest.auth.backends import BackendAuthentication, as_methods
 from falcorest.auth.methods import AuthenticationBase, authenticate
+from falcorest.auth.ready import (
+    ApiKeyAuthentication,
+    BasicAuthentication,
+    TokenAuthentication,
+)
 from falcorest.auth.tokens import JWTAuthentication, TokenIssuer, User
 from falcorest.auth.users import (
     change_password,
@@ -10,17 +16,24 @@ from falcorest.auth.users import (
     create_user,
     delete_user,
     list_users,
+    password_check,
 )
 
 __all__ = [
+    "ApiKeyAuthentication",
     "AuthenticationBase",
+    "BackendAuthentication",
+    "BasicAuthentication",
     "JWTAuthentication",
+    "TokenAuthentication",
     "TokenIssuer",
     "User",
+    "as_methods",
     "authenticate",
     "change_password",
     "check_password",
     "create_user",
     "delete_user",
     "list_users",
+    "password_check",
 ]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import falcon
 
-from falcorest.errors import Unauthorized
+from falcorest.errors import ConfigurationError, Unauthorized
 
 
 class AuthenticationBase:
     """Base class of authentication methods.
 
+    One instance serves all requests, in many threads: what belongs to a request stays in it.
+
     Attributes:
-        challenge: What ``WWW-Authenticate`` says when credentials are missing (RFC 9110).
+        challenge: What ``WWW-Authenticate`` says when nobody is known (RFC 9110): a scheme, and
+            parameters if there are any.
     """
 
-    challenge: ClassVar[str] = 'Bearer realm="falcorest"'
+    challenge: str = 'Bearer realm="falcorest"'
 
     def authorized(self, req: falcon.Request) -> Any:
         """Tell who is calling.
@@ -26,13 +30,18 @@ class AuthenticationBase:
             req: The request.
 
         Returns:
-            The user, which is any true object; or None when the request carries no
-            credentials of this kind.
+            The user, which is any true object; or None (anything false will do) when the
+            request carries no credentials of this kind.
 
         Raises:
             Unauthorized: It does, and they are wrong.
         """
         raise NotImplementedError
+
+    def _wrong(self, detail: str) -> Unauthorized:
+        """Return the error for credentials that are there and wrong."""
+        headers = {"WWW-Authenticate": self.challenge}
+        return Unauthorized("auth.invalid", detail, headers=headers)
 
 
 def authenticate(
@@ -47,23 +56,47 @@ def authenticate(
 
     Raises:
         Unauthorized: Nobody is known though that is required, or there are credentials and
-            no method accepts them.
+            no method accepts them. ``WWW-Authenticate`` names all methods.
+        ConfigurationError: A method is asynchronous; falcorest waits for none.
     """
     for method in methods:
-        user = method.authorized(req)
+        try:
+            user = method.authorized(req)
+        except Unauthorized as error:
+            own = error.headers.get("WWW-Authenticate", method.challenge)
+            others = [one.challenge for one in methods if one is not method]
+            error.headers["WWW-Authenticate"] = _joined([own, *others])
+            raise
         if user:
+            # APPSEC: a coroutine is true, whatever would have come out of it.
+            if inspect.isawaitable(user):
+                raise ConfigurationError(
+                    f"{type(method).__name__}: asynchronous authentication is not supported."
+                )
             return user
-    challenge = ", ".join(method.challenge for method in methods)
-    if methods and req.env.get("HTTP_AUTHORIZATION", "").strip():
+    headers = {"WWW-Authenticate": _joined(method.challenge for method in methods)}
+    if methods and read_authorization(req)[0]:
         raise Unauthorized(
             "auth.invalid",
             "The credentials are of no kind that is accepted here.",
-            headers={"WWW-Authenticate": challenge},
+            headers=headers,
         )
     if required:
-        raise Unauthorized(
-            "auth.required",
-            "This needs a login.",
-            headers={"WWW-Authenticate": challenge},
-        )
+        raise Unauthorized("auth.required", "This needs a login.", headers=headers)
     return None
+
+
+def read_authorization(req: falcon.Request) -> tuple[str, str]:
+    """Return the scheme, in lower case, and the credentials of the ``Authorization`` header.
+
+    Both are empty without one.
+    """
+    # NOTE: spaces and tabs are all that RFC 9110 strips; str.strip() would take "\xa0" for an
+    # empty header, so for no credentials.
+    header = (req.get_header("Authorization") or "").strip(" \t")
+    scheme, _, credentials = header.partition(" ")
+    return scheme.lower(), credentials.strip(" \t")
+
+
+def _joined(challenges: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(challenges))

@@ -11,7 +11,7 @@ import falcon
 import jwt
 from falcon_auth.backends import AuthBackend
 
-from falcorest.auth.methods import AuthenticationBase
+from falcorest.auth.methods import AuthenticationBase, read_authorization
 from falcorest.errors import Unauthorized
 
 ALGORITHM = "HS256"
@@ -57,7 +57,8 @@ class TokenIssuer:
                 algorithms=[ALGORITHM],
                 options={"require": ["exp", "iat", "sub"]},
             )
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            # NOTE: PyJWT 2.12 lets the RecursionError of deeply nested JSON through.
             return None
         roles = claims.get("roles", [])
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
@@ -79,10 +80,10 @@ class JWTAuthentication(AuthenticationBase, AuthBackend):  # type: ignore[misc]
 
     def authorized(self, req: falcon.Request) -> User | None:
         """Return the user of the token, or None if there is no bearer token."""
-        scheme, _, token = (req.get_header("Authorization") or "").strip().partition(" ")
-        if scheme.lower() != "bearer":
+        scheme, token = read_authorization(req)
+        if scheme != "bearer":
             return None
-        user = self._tokens.read(token.strip())
+        user = self._tokens.read(token)
         if user is None:
             raise Unauthorized(
                 "auth.invalid",

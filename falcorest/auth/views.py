@@ -10,7 +10,13 @@ from pymongo.collection import Collection
 from falcorest import bson_json
 from falcorest.auth.methods import AuthenticationBase, authenticate
 from falcorest.auth.tokens import TokenIssuer
-from falcorest.auth.users import MAX_PASSWORD_BYTES, check_password, create_user, find_user
+from falcorest.auth.users import (
+    MAX_PASSWORD_BYTES,
+    check_password,
+    create_user,
+    find_user,
+    roles_of,
+)
 from falcorest.errors import BodyError, Unauthorized
 from falcorest.query import Document
 from falcorest.views import View, read_json
@@ -42,8 +48,7 @@ class LoginView(View):
                 "The username or the password is wrong.",
                 headers={"WWW-Authenticate": AuthenticationBase.challenge},
             )
-        roles = [role for role in user.get("roles") or [] if isinstance(role, str)]
-        _answer(resp, {"access_token": self._tokens.issue(username, roles)})
+        _answer(resp, {"access_token": self._tokens.issue(username, roles_of(user))})
         resp.set_header("Cache-Control", "no-store")
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from falcorest.errors import QueryError
+from falcorest.hints import shorten
 from falcorest.query import Query
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_LARGEST = 2**63 - 1
 
 
 class Dialect(Protocol):
     """How a query string is read, and how an answer is wrapped.
 
-    The view owns methods and statuses; this owns the query string, the wrapping and the
-    limit of a list that names none.
+    The view owns methods and statuses; this owns the query string and the wrapping.
     """
-
-    #: The most documents in a list without a limit; None sends all of them.
-    default_limit: int | None
 
     def parse_list(self, query_string: str) -> Query:
         """Read the query string of a list."""
@@ -29,11 +30,19 @@ class Dialect(Protocol):
     def parse_bulk(self, query_string: str) -> Query:
         """Read the query string of a bulk write: its filter is all that counts."""
 
-    def page(self, has_more: bool | None) -> tuple[bytes, bytes]:
+    def page(self, has_more: bool | None, extra: Mapping[str, Any]) -> tuple[bytes, bytes]:
         """Return what stands before and behind the documents of a list.
 
         Args:
             has_more: Whether more documents follow; None when all of them are sent.
+            extra: What the resource wants to say beside them.
+        """
+
+    def created(self, documents: bytes) -> bytes:
+        """Return the answer to a bulk create.
+
+        Args:
+            documents: As JSON, with commas between them.
         """
 
     def next_page(self, query_string: str, query: Query) -> str:
@@ -78,3 +87,36 @@ def _decode(text: str) -> str:
         return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeError as error:
         raise QueryError("query.malformed", "The query string is not UTF-8.") from error
+
+
+def count_parser(name: str, code: str) -> Callable[[str], int]:
+    """Return a function that reads a parameter which is a whole number, not negative.
+
+    Args:
+        name: The parameter.
+        code: Of the error for anything else.
+    """
+
+    def parse(value: str) -> int:
+        if _NUMBER.fullmatch(value) is None or int(value) > _LARGEST:
+            raise QueryError(
+                code,
+                f"{name} takes a whole number, not negative and within 64 bits; "
+                f"{shorten(value)} is none.",
+                parameter=name,
+            )
+        return int(value)
+
+    return parse
+
+
+def repeated(name: str) -> QueryError:
+    """Return the error for a parameter that stands twice."""
+    return QueryError("query.repeated_parameter", f"{name} may stand once.", parameter=name)
+
+
+def next_page(query_string: str, query: Query) -> str:
+    """Return the query string of the page that follows."""
+    kept = [(name, value) for name, value in pairs(query_string) if name not in {"_limit", "_skip"}]
+    limit = query.limit or 0
+    return urlencode([*kept, ("_limit", limit), ("_skip", query.skip + limit)])

@@ -19,11 +19,10 @@ Operators are those of :data:`falcorest.operators.OPERATORS`, hints those of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
-from falcorest.dialects.base import pairs
+from falcorest.dialects.base import count_parser, next_page, pairs, repeated
 from falcorest.errors import QueryError
 from falcorest.hints import Hint, find_hint, parse_literal, shorten
 from falcorest.operators import OPERATORS, Operator
@@ -40,8 +39,6 @@ MAX_SORT_FIELDS = 32
 _TYPED = re.compile(r"(not\.)?([$\w]*)\[([^\]]*)\]\.")
 _GROUP_MEMBER = re.compile(r"(and|or|nor)\(")
 _PLAIN_FIELD = re.compile(r"[^(),]*")
-_NUMBER = re.compile(r"[0-9]{1,19}")
-_LARGEST = 2**63 - 1
 
 
 class TypedDialect:
@@ -49,11 +46,9 @@ class TypedDialect:
 
     Args:
         regex: Whether clients may use the ``regex`` operator.
-        default_limit: The size of a page when a list names no limit; None sends everything.
     """
 
-    def __init__(self, *, regex: bool = False, default_limit: int | None = None) -> None:
-        self.default_limit = default_limit
+    def __init__(self, *, regex: bool = False) -> None:
         self._operators = dict(OPERATORS)
         self._regex = regex
 
@@ -80,21 +75,21 @@ class TypedDialect:
                     parameter=name,
                 )
             if projection is not None:
-                raise _repeated(name)
+                raise repeated(name)
             projection = parse_projection(value)
         return Query(projection=projection)
 
-    def page(self, has_more: bool | None) -> tuple[bytes, bytes]:
-        """Return the brackets of a JSON array."""
+    def page(self, has_more: bool | None, extra: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Return the brackets of a JSON array; there is no place for more."""
         return b"[", b"]"
+
+    def created(self, documents: bytes) -> bytes:
+        """Return the answer to a bulk create."""
+        return b"[%b]" % documents
 
     def next_page(self, query_string: str, query: Query) -> str:
         """Return the query string of the page that follows."""
-        kept = [
-            (name, value) for name, value in pairs(query_string) if name not in {"_limit", "_skip"}
-        ]
-        skip = query.skip + query.limit
-        return urlencode([*kept, ("_limit", query.limit), ("_skip", skip)])
+        return next_page(query_string, query)
 
     def updated(self, matched: int, modified: int) -> dict[str, Any]:
         """Return the answer to a bulk update."""
@@ -112,7 +107,7 @@ class TypedDialect:
         for name, value in pairs(query_string):
             if name in served:
                 if name in controls:
-                    raise _repeated(name)
+                    raise repeated(name)
                 controls[name] = _CONTROL_PARSERS[name](value)
             elif name in passed_over:
                 continue
@@ -131,7 +126,8 @@ class TypedDialect:
             projection=controls.get("_projection"),
             sort=controls.get("_sort", ()),
             skip=controls.get("_skip", 0),
-            limit=controls.get("_limit", 0),
+            # NOTE: 0 is no limit here.
+            limit=controls.get("_limit") or None,
         )
 
     def _filter(self, field: str, value: str) -> Filter:
@@ -388,27 +384,9 @@ def _bad_sort(text: str) -> QueryError:
     )
 
 
-def _count_parser(name: str, code: str) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if _NUMBER.fullmatch(value) is None or int(value) > _LARGEST:
-            raise QueryError(
-                code,
-                f"{name} takes a whole number, not negative and within 64 bits; "
-                f"{shorten(value)} is none.",
-                parameter=name,
-            )
-        return int(value)
-
-    return parse
-
-
-def _repeated(name: str) -> QueryError:
-    return QueryError("query.repeated_parameter", f"{name} may stand once.", parameter=name)
-
-
 _CONTROL_PARSERS: dict[str, Callable[[str], Any]] = {
     "_projection": parse_projection,
     "_sort": parse_sort,
-    "_limit": _count_parser("_limit", "query.invalid_limit"),
-    "_skip": _count_parser("_skip", "query.invalid_skip"),
+    "_limit": count_parser("_limit", "query.invalid_limit"),
+    "_skip": count_parser("_skip", "query.invalid_skip"),
 }

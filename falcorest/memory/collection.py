@@ -184,6 +184,23 @@ class MemoryCollection:
         modified = sum(always or bson.encode(old) != bson.encode(new) for old, new in changed)
         return UpdateResult({"n": len(found), "nModified": modified}, True)
 
+    def find_one_and_update(
+        self,
+        filter: Filter,
+        update: dict[str, Any],
+        projection: Sequence[str] | None = None,
+        *,
+        return_document: bool,
+    ) -> Document | None:
+        """Change the first document that a filter matches, and return it as it is then."""
+        with _WRITING:
+            found = self.find_one(filter, ["_id"])
+            if found is None:
+                return None
+            own = {"_id": {"$eq": found["_id"]}}
+            self.update_one(own, update)
+            return self.find_one(own, projection)
+
     def replace_one(
         self, filter: Filter, replacement: Document, upsert: bool = False
     ) -> UpdateResult:

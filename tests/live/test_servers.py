@@ -118,7 +118,8 @@ READS = [
     get("/api/rockets/n%C3%A4r%2Ffj%C3%A4rran%20%C3%B6"),
     get("/api/rockets/future"),
     get("/api/rockets/binary"),
-    get("/api/rockets/rs-25", headers={"Accept": "text/html", "Accept-Encoding": "gzip"}),
+    get("/api/rockets/rs-25", headers={"Accept": "*/*;q=0.1", "Accept-Encoding": "gzip"}),
+    get("/api/rockets/rs-25", 406, "accept.unsupported", headers={"Accept": "text/html"}),
     Request("HEAD", "/api/rockets/rs-25", 200, login=False),
     Request("HEAD", "/api/rockets", 200, login=False),
 ]  # fmt: skip

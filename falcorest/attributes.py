@@ -1,0 +1,144 @@
+"""Attributes: what a Resource class can say."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import marshmallow
+
+from falcorest.errors import ConfigurationError
+from falcorest.operators import Operator
+from falcorest.policy import Policy
+
+
+class Attributes:
+    """What a Resource class says.
+
+    Attributes:
+        collection: The collection behind the resource; an embedded document has none.
+        schema: Validates and converts what comes in, and dumps what goes out.
+        fields: Names of what is shown: fields of the schema, reverse relations, and methods that
+            compute a value from the stored document. All fields of the schema unless given.
+        rename_fields: API names by schema names.
+        filters: Operators by API names; sub-fields are written ``content__text``.
+        allowed_ordering: What ``_order_by`` may say, such as ``title`` and ``-title``.
+        paginate: Whether a list is a page, which knows if more documents follow; else all
+            matching documents are streamed.
+        default_limit: The size of a page when a list names no limit.
+        max_limit: The most documents in one list, or None for any number.
+        bulk_update_limit: The most documents that a bulk write may match.
+        related_resources: By schema names, the resources (or functions that return them)
+            through which embedded documents and references are shown.
+        related_resources_hints: By the name of a reverse relation, the schema name of the
+            reference in the related resource.
+        save_related_fields: Schema names of references; objects in their place are written.
+        max_depth: How many levels of references are shown as documents.
+        child_document_resources: The resources of a collection with several kinds of documents,
+            by what their discriminator says.
+        default_child_resource_document: Which of these is meant without a discriminator.
+        type_field: The stored name of the discriminator.
+        uri_prefix: If given, references to this resource are shown as URLs that start so.
+        transactional: Whether bulk writes run in a transaction where the database has them.
+            MongoDB has none for capped and time-series collections.
+    """
+
+    collection: ClassVar[str | None] = None
+    schema: ClassVar[type[marshmallow.Schema] | None] = None
+    fields: ClassVar[Sequence[str] | None] = None
+    rename_fields: ClassVar[Mapping[str, str]] = {}
+    filters: ClassVar[Mapping[str, Sequence[Operator | type[Operator]]]] = {}
+    allowed_ordering: ClassVar[Sequence[str]] = ()
+    paginate: ClassVar[bool] = True
+    default_limit: ClassVar[int | None] = 100
+    max_limit: ClassVar[int | None] = 100
+    bulk_update_limit: ClassVar[int] = 1000
+    related_resources: ClassVar[Mapping[str, Any]] = {}
+    related_resources_hints: ClassVar[Mapping[str, str]] = {}
+    save_related_fields: ClassVar[Sequence[str]] = ()
+    max_depth: ClassVar[int] = 3
+    child_document_resources: ClassVar[Mapping[str, Any]] = {}
+    default_child_resource_document: ClassVar[str | None] = None
+    type_field: ClassVar[str | None] = None
+    uri_prefix: ClassVar[str | None] = None
+    transactional: ClassVar[bool] = True
+
+    #: The hooks and permissions that are the author's own.
+    overridden: ClassVar[frozenset[str]] = frozenset()
+    #: What the class says, checked and compiled.
+    declaration: ClassVar[Any] = None
+
+    @classmethod
+    def policy(cls) -> Policy:
+        """Return the policy that the class declares."""
+        return Policy(max_limit=cls.max_limit, max_affected=cls.bulk_update_limit)
+
+
+_NAMES = ((list, tuple), "a list of names")
+_NUMBER = ((int,), "a whole number")
+_LIMIT = ((int, type(None)), "a whole number or None")
+_TEXT = ((str, type(None)), "a string")
+_DICT = ((Mapping,), "a dict")
+_FLAG = ((bool,), "true or false")
+
+#: What each attribute of a Resource holds.
+ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
+    "collection": _TEXT,
+    "schema": ((type, type(None)), "a class derived from Schema"),
+    "fields": ((list, tuple, type(None)), "a list of names"),
+    "rename_fields": _DICT,
+    "filters": _DICT,
+    "allowed_ordering": _NAMES,
+    "paginate": _FLAG,
+    "default_limit": _LIMIT,
+    "max_limit": _LIMIT,
+    "bulk_update_limit": _NUMBER,
+    "related_resources": _DICT,
+    "related_resources_hints": _DICT,
+    "save_related_fields": _NAMES,
+    "max_depth": _NUMBER,
+    "child_document_resources": _DICT,
+    "default_child_resource_document": _TEXT,
+    "type_field": _TEXT,
+    "uri_prefix": _TEXT,
+    "transactional": _FLAG,
+}
+
+
+def check_attributes(resource: type[Any]) -> None:
+    """Refuse attributes that a Resource class doesn't know, or that hold something else.
+
+    Methods, and names with an underscore in front, are the author's own.
+
+    Raises:
+        ConfigurationError: Names the class and each attribute.
+    """
+    problems = []
+    for name, value in vars(resource).items():
+        if name in ATTRIBUTES:
+            kinds, expected = ATTRIBUTES[name]
+            right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+            if name == "schema" and isinstance(value, type):
+                right = issubclass(value, marshmallow.Schema)
+            if expected == _NAMES[1] and isinstance(value, (list, tuple)):
+                right = all(isinstance(item, str) for item in value)
+            if isinstance(value, int) and value < 0:
+                right = False
+            if not right:
+                problems.append(
+                    f"{resource.__name__}.{name}: {expected} is expected, not {value!r}."
+                )
+        elif not name.startswith("_") and (
+            isinstance(value, type) or not hasattr(type(value), "__get__")
+        ):
+            near = difflib.get_close_matches(name, ATTRIBUTES, 1)
+            meant = f" Is {near[0]} meant?" if near else ""
+            problems.append(f"{resource.__name__}.{name}: a Resource has no such attribute.{meant}")
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def has_schema(resource: type[Attributes]) -> bool:
+    """Tell whether documents are shown and stored by a schema, or as they are."""
+    return resource.schema is not None or bool(resource.child_document_resources)

@@ -1,0 +1,146 @@
+"""What an author may list as authentication methods, backends of falcon-auth among them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import falcon
+from falcon_auth.backends import AuthBackend, MultiAuthBackend, NoneAuthBackend
+
+from falcorest.auth.methods import AuthenticationBase, read_authorization
+from falcorest.auth.ready import make_challenge
+from falcorest.errors import ConfigurationError
+
+logger = logging.getLogger("falcorest")
+
+#: What backends raise on headers that they can't read.
+_GARBAGE = (LookupError, RecursionError, ValueError)
+
+
+class BackendAuthentication(AuthenticationBase):
+    """Knows callers by a backend of falcon-auth.
+
+    Whether there are credentials for it, ``auth_header_prefix`` tells: with that scheme in the
+    ``Authorization`` header they are, and what the backend then refuses is wrong. A backend
+    without a prefix (of your own, one that reads a cookie, say) is always asked, and knows the
+    caller or doesn't. ``NoneAuthBackend`` is asked when there is no ``Authorization`` header,
+    so that no forged credentials make a guest. ``MultiAuthBackend`` is its backends in turn.
+
+    A backend is called with the request alone: ``resp`` and ``resource`` are None.
+
+    Args:
+        backend: The backend.
+        challenge: For ``WWW-Authenticate``; drawn from the prefixes unless given.
+
+    Raises:
+        ConfigurationError: It is no backend, or its prefix can't be a scheme.
+    """
+
+    def __init__(self, backend: Any, challenge: str | None = None) -> None:
+        if not isinstance(backend, AuthBackend):
+            raise ConfigurationError(f"{_name(backend)} is no backend of falcon-auth.")
+        self._backends = list(_single(backend))
+        schemes = [scheme for one in self._backends if (scheme := _scheme(one)) is not None]
+        drawn = ", ".join(dict.fromkeys(make_challenge(scheme) for scheme in schemes))
+        self.challenge = challenge or drawn or AuthenticationBase.challenge
+
+    def authorized(self, req: falcon.Request) -> Any:
+        sent, _ = read_authorization(req)
+        wrong = False
+        for backend in self._backends:
+            scheme = _scheme(backend)
+            if scheme is not None:
+                # NOTE: two backends may share a scheme: tokens of an old and a new key, say.
+                if scheme.lower() != sent:
+                    continue
+            elif wrong or (sent and isinstance(backend, NoneAuthBackend)):
+                continue
+            user = _ask(backend, req)
+            if user:
+                return user
+            wrong = wrong or scheme is not None
+        if wrong:
+            raise self._wrong("The credentials are not valid.")
+        return None
+
+
+def as_methods(entries: Sequence[Any]) -> tuple[AuthenticationBase, ...]:
+    """Return the authentication methods that an author listed, ready to be asked.
+
+    Args:
+        entries: Instances of :class:`AuthenticationBase`, classes of it that need no arguments,
+            and backends of falcon-auth.
+
+    Raises:
+        ConfigurationError: One is something else, or can't work; the message names it.
+    """
+    if not isinstance(entries, (list, tuple)):
+        raise ConfigurationError(
+            f"authentication_methods is a list of methods, not {_name(entries)}."
+        )
+    return tuple(_as_method(entry) for entry in entries)
+
+
+def _as_method(entry: Any) -> AuthenticationBase:
+    name = f"authentication_methods: {_name(entry)}"
+    if isinstance(entry, type) and issubclass(entry, (AuthenticationBase, AuthBackend)):
+        try:
+            entry = entry()
+        except (TypeError, NotImplementedError) as error:
+            raise ConfigurationError(
+                f"{name} can't be made without arguments; list an instance. ({error})"
+            ) from error
+    if isinstance(entry, AuthBackend) and not isinstance(entry, AuthenticationBase):
+        return BackendAuthentication(entry)
+    if not isinstance(entry, AuthenticationBase):
+        raise ConfigurationError(
+            f"{name} is no authentication method: that is a class derived from "
+            "falcorest.auth.AuthenticationBase, an instance of one, or a backend of falcon-auth."
+        )
+    if type(entry).authorized is AuthenticationBase.authorized:
+        raise ConfigurationError(f"{name} doesn't say who is authorized(req).")
+    try:
+        inspect.signature(entry.authorized).bind(None)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{name}: authorized takes the request: def authorized(self, req)."
+        ) from error
+    if not isinstance(entry.challenge, str) or not entry.challenge:
+        raise ConfigurationError(f"{name}: challenge is a text for WWW-Authenticate.")
+    return entry
+
+
+def _ask(backend: Any, req: falcon.Request) -> Any:
+    try:
+        return backend.authenticate(req, None, None)
+    except falcon.HTTPUnauthorized:
+        return None
+    except _GARBAGE:
+        # NOTE: on the log, because it may as well be a mistake in the author's user_loader.
+        logger.warning("%s failed on a request", type(backend).__name__, exc_info=True)
+        return None
+
+
+def _single(backend: Any) -> Iterator[Any]:
+    """Yield a backend, or those that a MultiAuthBackend is made of."""
+    # NOTE: not those of a subclass with an authenticate of its own.
+    if type(backend).authenticate is MultiAuthBackend.authenticate:
+        for one in backend.backends:
+            yield from _single(one)
+    else:
+        yield backend
+
+
+def _scheme(backend: Any) -> str | None:
+    scheme: str | None = getattr(backend, "auth_header_prefix", None)
+    return scheme
+
+
+def _name(entry: Any) -> str:
+    # NOTE: no repr() of an instance, which may show a secret.
+    if entry is None or isinstance(entry, str):
+        return repr(entry)
+    return str(getattr(entry, "__name__", type(entry).__name__))

@@ -1,0 +1,199 @@
+"""Bodies: how what a client sends becomes documents and updates, with a schema or without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import marshmallow
+
+from falcorest import bson_json
+from falcorest.declaration import Declaration
+from falcorest.errors import BodyError
+from falcorest.query import Document
+from falcorest.schema import to_bson
+from falcorest.updates import Update, is_update, update_from_fields, update_from_operators
+
+# ------------------------------------------------------------------------------- with a schema
+
+
+def load(declaration: Declaration, body: Any, *, partial: bool) -> Document:
+    """Turn a parsed body into what is stored, by the schema of a resource.
+
+    Args:
+        declaration: Whose schema it is.
+        body: API names.
+        partial: Whether it changes a document, and so may lack required fields. What is nested
+            in it has to be whole, because it replaces what is stored.
+
+    Returns:
+        Stored names; of a partial body, dotted paths for fields that are stored in a path.
+
+    Raises:
+        marshmallow.ValidationError: It doesn't fit the schema.
+        BodyError: It is no object, or has a key that may not be stored.
+    """
+    schema = declaration.load_schema
+    assert schema is not None
+    loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
+    if type(loaded) is not dict:
+        raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
+    data: Document = to_bson(loaded)
+    return _with_paths(declaration, data) if partial and declaration.paths else data
+
+
+def _with_paths(declaration: Declaration, data: Document) -> Document:
+    """Take the values of fields that are stored in a path out of the objects around them."""
+    for path in declaration.paths:
+        around: Any = data
+        *parents, name = path.split(".")
+        for parent in parents:
+            around = around.get(parent) if type(around) is dict else None
+        if type(around) is dict and name in around:
+            data[path] = around.pop(name)
+    roots = {path.partition(".")[0] for path in declaration.paths}
+    return {name: value for name, value in data.items() if name not in roots or value != {}}
+
+
+def change(data: Mapping[str, Any], absent: Mapping[str, Any] | None = None) -> Update:
+    """Return the update that sets some fields and takes others away."""
+    update: Update = {"$set": dict(data)} if data else {}
+    if absent:
+        update["$unset"] = dict.fromkeys(absent, "")
+    return update
+
+
+@contextmanager
+def located(*place: str) -> Iterator[None]:
+    """Turn what a schema refuses into an answer to the client, with its place in the body."""
+    try:
+        yield
+    except marshmallow.ValidationError as error:
+        messages: Any = (
+            error.messages_dict if isinstance(error.messages, dict) else {"_schema": error.messages}
+        )
+        raise _refusal(place, messages, "body.invalid") from error
+    except BodyError as error:
+        if not place:
+            raise
+        messages = error.field_errors or {"_schema": [error.detail]}
+        raise _refusal(place, messages, error.code) from error
+
+
+def _refusal(place: tuple[str, ...], messages: Any, code: str) -> BodyError:
+    errors = _with_text_keys(messages)
+    for part in reversed(place):
+        errors = {part: errors}
+    path, message = _first(errors)
+    where = ".".join(part for part in path if part != "_schema")
+    return BodyError(
+        code,
+        f"The body doesn't fit: {where}: {message}"
+        if where
+        else f"The body doesn't fit: {message}",
+        field_errors=errors,
+    )
+
+
+def _with_text_keys(messages: Any) -> Any:
+    if isinstance(messages, Mapping):
+        return {str(key): _with_text_keys(value) for key, value in messages.items()}
+    if isinstance(messages, (list, tuple)):
+        return [_with_text_keys(message) for message in messages]
+    return messages if isinstance(messages, str) else str(messages)
+
+
+def _first(errors: Any) -> tuple[list[str], str]:
+    path = []
+    while isinstance(errors, (dict, list)) and errors:
+        if isinstance(errors, dict):
+            key = next(iter(errors))
+            path.append(key)
+            errors = errors[key]
+        else:
+            errors = errors[0]
+    return path, str(errors)
+
+
+def require_object(body: Any) -> dict[str, Any]:
+    """Return a body that is an object.
+
+    Raises:
+        BodyError: It is something else.
+    """
+    if type(body) is not dict:
+        raise BodyError("body.wrong_type", "An object is expected.")
+    return body
+
+
+# ---------------------------------------------------------------------------- without a schema
+
+
+def load_document(body: Any) -> Document:
+    """Turn a parsed body into a document to store, as it stands.
+
+    Raises:
+        BodyError: It is no object, or not what may be stored.
+    """
+    return require_object(bson_json.decode(body))
+
+
+def load_replacement(body: Any, identity: Any) -> Document:
+    """Turn a parsed body into the document that is to stand at an ``_id``.
+
+    Raises:
+        BodyError: It isn't one, or it has another ``_id``.
+    """
+    document = load_document(body)
+    if "_id" in document:
+        require_same_id(document["_id"], identity)
+    return document
+
+
+def load_update(body: Any, identity: Any) -> Update:
+    """Turn a parsed body into the update of one document: fields to set, or operators.
+
+    Raises:
+        BodyError: It is neither, or it has another ``_id``.
+    """
+    fields = require_object(body)
+    if is_update(fields):
+        return update_from_operators(fields)
+    if "_id" in fields:
+        require_same_id(bson_json.decode(fields["_id"]), identity)
+        fields = {path: value for path, value in fields.items() if path != "_id"}
+    return update_from_fields(fields)
+
+
+def load_bulk_update(body: Any) -> Update:
+    """Turn a parsed body into the update of many documents: operators.
+
+    Raises:
+        BodyError: It is something else.
+    """
+    fields = require_object(body)
+    if not is_update(fields):
+        raise BodyError(
+            "body.invalid_update",
+            'A bulk update takes update operators, such as {"$set": {"field": value}}.',
+        )
+    return update_from_operators(fields)
+
+
+def require_same_id(given: Any, identity: Any, name: str = "_id") -> None:
+    """Refuse an ``_id`` in a body that isn't that of the address.
+
+    Raises:
+        BodyError: It is another one; 1 and true aren't the same, 1 and 1.0 are.
+    """
+    if isinstance(given, bool) or isinstance(identity, bool):
+        same = given is identity
+    else:
+        same = bool(given == identity)
+    if not same:
+        raise BodyError(
+            "body.invalid_update",
+            f"The {name} in the body is not that of the address; it can't be changed.",
+            field_errors={name: ["It is not that of the address."]},
+        )

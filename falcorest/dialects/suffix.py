@@ -1,0 +1,199 @@
+"""The query language of declared resources: operators are suffixes, types come from the schema.
+
+::
+
+    filter     = path ["__not"] ["__" operator] "=" value     without an operator: exact, or boolean
+    path       = name *("__" name)                            sub-fields of embedded documents
+    _skip      = number
+    _limit     = number                                       0: no documents
+    _fields    = name *("," name) | "_all"
+    _order_by  = ["-"] path *("," ["-"] path)
+
+Every name that a client may use is known beforehand, so a query string is looked up rather than
+taken apart: what isn't in the tables isn't served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from falcorest import bson_json
+from falcorest.dialects.base import count_parser, next_page, pairs, repeated
+from falcorest.errors import BodyError, QueryError
+from falcorest.hints import shorten
+from falcorest.operators import Operator
+from falcorest.query import EVERYTHING, Filter, Query, conjunction
+
+CONTROLS = ("_skip", "_limit", "_fields", "_order_by")
+
+#: What ``_fields`` says to get the optional fields as well.
+ALL_FIELDS = "_all"
+
+Sort: TypeAlias = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredFilter:
+    """A filter that a resource declares.
+
+    Attributes:
+        operator: What it compares by.
+        stored: Stored name of the field, perhaps a dotted path.
+        convert: Turns a text into a value to compare with, or raises ValueError.
+        negate: Whether it matches what the operator doesn't.
+    """
+
+    operator: Operator
+    stored: str
+    convert: Callable[[str], Any]
+    negate: bool
+
+    def condition(self, text: str) -> Filter:
+        """Return the condition for a value from a query string.
+
+        Raises:
+            ValueError: It doesn't convert.
+        """
+        value: Any
+        if self.operator.takes == "list":
+            value = [self.convert(item) for item in text.split(",")] if text else []
+        else:
+            value = self.convert(text)
+        return self.operator.condition(self.stored, value, self.negate)
+
+
+class SuffixDialect:
+    """Reads the query language of declared resources.
+
+    Args:
+        filters: By the name of the parameter.
+        ordering: What each word of ``_order_by`` sorts by.
+    """
+
+    def __init__(self, filters: Mapping[str, DeclaredFilter], ordering: Mapping[str, Sort]) -> None:
+        self._filters = filters
+        self._ordering = ordering
+
+    def parse_list(self, query_string: str) -> Query:
+        """Read the query string of a list."""
+        return self._parse(query_string, CONTROLS) if query_string else EVERYTHING
+
+    def parse_item(self, query_string: str) -> Query:
+        """Read the query string of a request for one document."""
+        if not query_string:
+            return EVERYTHING
+        for name, _ in pairs(query_string):
+            if name != "_fields":
+                raise QueryError(
+                    "query.unknown_parameter",
+                    f"A request for one document takes _fields and no {name!r}.",
+                    parameter=name,
+                )
+        return self._parse(query_string, ("_fields",))
+
+    def parse_bulk(self, query_string: str) -> Query:
+        """Read the query string of a bulk write, which takes filters only."""
+        return self._parse(query_string, ())
+
+    def page(self, has_more: bool | None, extra: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Return the envelope around the documents of a list."""
+        more = dict(extra) if has_more is None else {"has_more": has_more, **extra}
+        return b'{"data":[', b"]," + bson_json.dumps(more)[1:] if more else b"]}"
+
+    def created(self, documents: bytes) -> bytes:
+        """Return the answer to a bulk create."""
+        return b'{"data":[%b]}' % documents
+
+    def next_page(self, query_string: str, query: Query) -> str:
+        """Return the query string of the page that follows."""
+        return next_page(query_string, query)
+
+    def updated(self, matched: int, modified: int) -> dict[str, Any]:
+        """Return the answer to a bulk update."""
+        return {"count": matched}
+
+    def deleted(self, count: int) -> dict[str, Any]:
+        """Return the answer to a bulk delete."""
+        return {"count": count}
+
+    def _parse(self, query_string: str, served: tuple[str, ...]) -> Query:
+        conditions: list[Filter] = []
+        controls: dict[str, Any] = {}
+        for name, value in pairs(query_string):
+            declared = self._filters.get(name.replace(".", "__"))
+            if declared is not None:
+                conditions.append(_condition(declared, name, value))
+            elif name in served:
+                if name in controls:
+                    raise repeated(name)
+                controls[name] = self._control(name, value)
+            else:
+                raise self._unknown(name, served)
+        return Query(
+            filter=conjunction(conditions),
+            sort=controls.get("_order_by", ()),
+            skip=controls.get("_skip", 0),
+            limit=controls.get("_limit"),
+            fields=controls.get("_fields"),
+        )
+
+    def _control(self, name: str, value: str) -> Any:
+        if name == "_fields":
+            return tuple(dict.fromkeys(value.split(",")))
+        if name == "_order_by":
+            return self._sort(value)
+        return _COUNTS[name](value)
+
+    def _sort(self, value: str) -> Sort:
+        whole = self._ordering.get(value)
+        if whole is not None:
+            return whole
+        sort: dict[str, int] = {}
+        for word in value.split(","):
+            for stored, direction in self._ordering.get(word, ()):
+                if stored in sort:
+                    raise QueryError(
+                        "query.invalid_sort",
+                        f"{shorten(value)} names a field twice.",
+                        parameter="_order_by",
+                    )
+                sort[stored] = direction
+            if word not in self._ordering:
+                allowed = ", ".join(self._ordering)
+                raise QueryError(
+                    "query.invalid_sort",
+                    f"Nothing is ordered by {shorten(word)} here; "
+                    + (f"there are {allowed}." if allowed else "this resource has no ordering."),
+                    parameter="_order_by",
+                )
+        return tuple(sort.items())
+
+    def _unknown(self, name: str, served: tuple[str, ...]) -> QueryError:
+        if name in CONTROLS:
+            detail = f"{name} has no place here; a bulk write takes filters only."
+        else:
+            known = ", ".join([*self._filters, *served])
+            detail = f"There is no filter {shorten(name)}" + (
+                f"; there are {known}." if known else "."
+            )
+        return QueryError("query.unknown_parameter", detail, parameter=name)
+
+
+def _condition(declared: DeclaredFilter, name: str, value: str) -> Filter:
+    try:
+        return declared.condition(value)
+    except BodyError as error:
+        reason = error.detail
+    except ValueError as error:
+        reason = str(error)
+    raise QueryError(
+        "query.invalid_value", f"{shorten(value)} can't be used here: {reason}", parameter=name
+    )
+
+
+_COUNTS = {
+    "_limit": count_parser("_limit", "query.invalid_limit"),
+    "_skip": count_parser("_skip", "query.invalid_skip"),
+}

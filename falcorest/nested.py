@@ -1,0 +1,142 @@
+"""Nested writes: objects inside of a body, written with the document around them.
+
+Everything is checked before anything is written: the objects are taken out of the body, validated
+and permitted by their own writer, and leave their ids behind. Then they are written, and the
+document around them last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from bson import ObjectId
+
+from falcorest.bodies import located
+from falcorest.declaration import Declaration, Relation
+from falcorest.errors import BodyError, NotFound
+from falcorest.query import Document
+
+
+@dataclass
+class Write:
+    """A document that may be written, after those inside of it.
+
+    Attributes:
+        identity: Its ``_id``.
+        data: What is stored; the references in it are the planned ids.
+        write: Stores it, given the data, and returns the document.
+        inside: What is written first.
+    """
+
+    identity: Any
+    data: Document
+    write: Callable[[Document], Document]
+    inside: list[Write] = field(default_factory=list)
+
+    def run(self) -> Document:
+        """Write it, after what is inside."""
+        moved = {}
+        for write in self.inside:
+            written = write.run()["_id"]
+            if written != write.identity:
+                moved[write.identity] = written
+        # NOTE: a hook may have found another document to take the place of a new one.
+        return self.write(_moved(self.data, moved) if moved else self.data)
+
+
+def _moved(value: Any, moved: dict[Any, Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _moved(item, moved) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, moved) for item in value]
+    return moved.get(value, value) if isinstance(value, ObjectId) else value
+
+
+class Writer(Protocol):
+    """What reads and prepares the documents of a resource, see :mod:`falcorest.writing`."""
+
+    declaration: Declaration
+
+    def related(self, relation: Relation) -> Self:
+        """Return the one for a relation."""
+
+    def read(self, identity: Any) -> Document:
+        """Return one document to be changed."""
+
+    def prepare_create(self, body: Any) -> Write:
+        """Validate and permit a new document."""
+
+    def prepare_update(self, document: Document, body: Any) -> Write:
+        """Validate and permit a change."""
+
+
+def holds_objects(declaration: Declaration, body: Any) -> bool:
+    """Tell whether a body has objects in it that are to be written with it."""
+    return isinstance(body, dict) and any(
+        isinstance(item, dict)
+        for name in declaration.saved
+        for item in _items(body.get(declaration.api[name]))
+    )
+
+
+def take_objects(writer: Writer, body: Any) -> tuple[Any, list[Write]]:
+    """Take the objects that are to be written out of a body.
+
+    Returns:
+        The body with ids in their place, and the writes.
+
+    Raises:
+        BodyError: One of them is wrong, or names a document that isn't there.
+        Problem: The caller may not do this.
+    """
+    declaration = writer.declaration
+    if not holds_objects(declaration, body):
+        return body, []
+    taken = dict(body)
+    writes: list[Write] = []
+    for name in declaration.saved:
+        relation = declaration.relations[name]
+        value = body.get(relation.api)
+        related = writer.related(relation)
+
+        def take(item: Any, *place: str, related: Writer = related) -> Any:
+            if not isinstance(item, dict):
+                return item
+            with located(*place):
+                write = _prepare(related, item)
+            writes.append(write)
+            return write.identity
+
+        if isinstance(value, list):
+            taken[relation.api] = [
+                take(item, relation.api, str(index)) for index, item in enumerate(value)
+            ]
+        elif isinstance(value, dict):
+            taken[relation.api] = take(value, relation.api)
+    return taken, writes
+
+
+def _prepare(related: Writer, item: dict[str, Any]) -> Write:
+    name = related.declaration.id_name
+    if name not in item:
+        return related.prepare_create(item)
+    try:
+        document = related.read(related.declaration.convert_id(item[name]))
+    except (NotFound, ValueError):
+        pass
+    else:
+        rest = {key: value for key, value in item.items() if key != name}
+        if rest:
+            return related.prepare_update(document, rest)
+        return Write(document["_id"], document, lambda data: data)
+    raise BodyError(
+        "body.invalid",
+        f"The {name} names no document.",
+        field_errors={name: ["There is no such document."]},
+    )
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

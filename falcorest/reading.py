@@ -1,0 +1,336 @@
+"""Reader: how documents are found for a caller, and shown, by what a resource says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import falcon
+
+from falcorest import bson_json
+from falcorest.declaration import Relation, declaration_of
+from falcorest.dialects.suffix import ALL_FIELDS
+from falcorest.errors import Problem, QueryError, ServerError
+from falcorest.query import EVERYTHING, Document, Filter, Query, conjunction
+from falcorest.related import show_related, uri_of
+from falcorest.service import CollectionService, not_found
+
+if TYPE_CHECKING:
+    from falcorest.resource import Resource
+
+
+class Reader:
+    """Finds documents and shows them.
+
+    Args:
+        resource: What the author says; asked for every decision that hooks can make.
+        view: The view whose resource it is; it may have permissions of its own.
+        depth: How many levels of references are shown as documents.
+    """
+
+    def __init__(self, resource: Resource, view: Any = None, depth: int | None = None) -> None:
+        self.resource = resource
+        self.service = resource.service
+        self.declaration = declaration_of(type(resource))
+        self.depth = resource.max_depth if depth is None else depth
+        self._view = view
+        self._names: tuple[str, ...] | None = None
+        self._asked: tuple[str, ...] | None = None
+        self._children: dict[str, Self] = {}
+        self._prepared: dict[int, dict[str, Any]] = {}
+        resource._at_work = self
+
+    # ------------------------------------------------------------------------ what is asked for
+
+    def bounded(self, query: Query) -> Query:
+        """Return the query of a list with its limit in bounds.
+
+        Raises:
+            QueryError: More is asked for than a list may give.
+        """
+        if not self.resource.paginate:
+            return query
+        policy, limit = self.service.policy, self.resource.get_max_limit()
+        if limit != policy.max_limit:
+            policy = replace(policy, max_limit=limit)
+        return policy.bound_list(query, self.resource.default_limit)
+
+    def find(self, query: Query) -> tuple[Any, bool | None, Mapping[str, Any]]:
+        """Return the documents of a list, whether more follow, and what else it says."""
+        documents, has_more, *extra = self.resource.get_objects(self.readable(self.select(query)))
+        return documents, has_more, extra[0] if extra else {}
+
+    def fetch(self, identity: Any, query: Query) -> Document:
+        """Return one document to be shown.
+
+        Raises:
+            NotFound: There is none that the caller may see.
+        """
+        return self._found(self.resource.get_object(identity, self.readable(self.select(query))))
+
+    def read(self, identity: Any) -> Document:
+        """Return one document to be changed, whole.
+
+        Raises:
+            NotFound: There is none that the caller may see.
+        """
+        return self._found(self.resource.get_object(identity, self.readable(EVERYTHING)))
+
+    def select(self, query: Query) -> Query:
+        """Note which fields are shown, and return the query that reads no others.
+
+        Raises:
+            QueryError: One is asked for that isn't there.
+        """
+        declaration = self.declaration
+        if not declaration.has_schema:
+            return query
+        names = tuple(self.resource.get_fields())
+        if query.fields is not None:
+            available = self._available()
+            if ALL_FIELDS not in query.fields:
+                for api in query.fields:
+                    if api not in available and not any(
+                        api in child._available() for child in self._kinds()
+                    ):
+                        raise _unknown_field(api, available)
+                names = tuple(available[api] for api in query.fields if api in available)
+            else:
+                names = tuple(available.values())
+            self._asked = query.fields
+        self._names = names
+        projection = None if declaration.children else declaration.select(names).projection
+        return query if projection is None else replace(query, projection=projection)
+
+    def _available(self) -> dict[str, str]:
+        """Return the names that ``_fields`` may name, by API name."""
+        names = (*self.resource.get_fields(), *self.resource.get_optional_fields())
+        return {self.declaration.api.get(name, name): name for name in self._known(names)}
+
+    def _known(self, names: Iterable[str]) -> Iterator[str]:
+        for given in names:
+            yield self.declaration.require_name(given)
+
+    # ------------------------------------------------------------------------------- permissions
+
+    def readable(self, query: Query) -> Query:
+        """Return a query narrowed to what the caller may see.
+
+        Raises:
+            ServerError: A permission gives no narrowed query.
+        """
+        rules = [
+            self._rule(permission, query) for permission in self._permissions("has_read_permission")
+        ]
+        rules.extend(self._rules_of_kinds(query))
+        return replace(query, rule=conjunction([*rules, query.rule])) if rules else query
+
+    def _rule(self, permission: Callable[[falcon.Request, Query], Query], query: Query) -> Filter:
+        plain = replace(query, rule={}) if query.rule else query
+        narrowed = permission(self.resource.req, plain)
+        # APPSEC: anything else, None and True included, must not pass for "all documents".
+        if not isinstance(narrowed, Query) or narrowed.filter is not query.filter:
+            raise ServerError(
+                "server.error", "Something broke in the server; its log says what."
+            ) from TypeError(
+                f"{type(self.resource).__name__}: has_read_permission must return query.where(…), "
+                f"query.none() or the query itself, not {narrowed!r}"
+            )
+        return narrowed.rule
+
+    def _rules_of_kinds(self, query: Query) -> Iterator[Filter]:
+        """Yield, for each kind of document with a read rule of its own, that it holds for those."""
+        for key in self.declaration.children:
+            child = self._child(key)
+            if self._is_own("has_read_permission", child):
+                rule = self._rule(child.resource.has_read_permission, query)
+                yield {"$or": [{"$nor": [self.declaration.kind_condition(key)]}, rule]}
+
+    def _permissions(self, name: str, kind: Reader | None = None) -> Iterator[Callable[..., Any]]:
+        """Yield the permissions of a name that an author has written, wherever they stand."""
+        if name in self.resource.overridden:
+            yield getattr(self.resource, name)
+        if kind is not None and self._is_own(name, kind):
+            yield getattr(kind.resource, name)
+        if self._view is not None and name in self._view.overridden:
+            yield getattr(self._view, name)
+
+    def _is_own(self, name: str, kind: Reader) -> bool:
+        """Tell whether a kind of documents has a hook that isn't inherited from this resource."""
+        return (
+            kind is not self
+            and name in kind.resource.overridden
+            and getattr(type(kind.resource), name) is not getattr(type(self.resource), name)
+        )
+
+    # ------------------------------------------------------------------------ kinds of documents
+
+    def _kinds(self) -> list[Self]:
+        return [self._child(key) for key in self.declaration.children]
+
+    def _child(self, key: str) -> Self:
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._of(self.declaration.children[key], self.depth)
+            if self._asked is not None:
+                available = child._available()
+                asked = [api for api in self._asked if api in available or api == ALL_FIELDS]
+                child.select(replace(EVERYTHING, fields=tuple(asked)))
+        return child
+
+    def _of(self, kind: Any, depth: int, service: CollectionService | None = None) -> Self:
+        """Return what does the same for another resource in the same request."""
+        ours = self.resource
+        return type(self)(kind(ours.req, ours.view_method, service or self.service), None, depth)
+
+    def _kind(self, document: Document) -> Self:
+        """Return the one for a document: that of its kind, or this one."""
+        key = self.declaration.kind_of(document)
+        return self if key is None else self._child(key)
+
+    # ---------------------------------------------------------------------------------- showing
+
+    def dump_json(self, documents: Sequence[Document]) -> bytes:
+        """Return documents as JSON with commas between them, without brackets."""
+        if not self.declaration.has_schema and not self._changes_dump:
+            return bson_json.dumps(documents)[1:-1]
+        return bson_json.dumps([shown for shown in self.dump(documents) if shown is not None])[1:-1]
+
+    @property
+    def _changes_dump(self) -> bool:
+        return not self.resource.overridden.isdisjoint(_DUMPING)
+
+    def dump(self, documents: Sequence[Document]) -> list[dict[str, Any] | None]:
+        """Return documents as they are shown, in order; None is left out."""
+        if self.declaration.children:
+            return self._dump_kinds(documents)
+        if not self._changes_dump:
+            return [*self._dump(documents)]
+        # NOTE: all at once, so that what they are related to is fetched at once.
+        try:
+            dumped = self._dump(documents)
+        except Problem:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it comes again, document by document
+            self._prepared = {}
+        else:
+            self._prepared = {
+                id(document): shown for document, shown in zip(documents, dumped, strict=True)
+            }
+        return [self._serialize(document) for document in documents]
+
+    def show(self, document: Document) -> dict[str, Any]:
+        """Return one document as it is shown, but for the hooks of the resource."""
+        prepared = self._prepared.pop(id(document), None)
+        return self._dump([document])[0] if prepared is None else prepared
+
+    def _serialize(self, document: Document) -> dict[str, Any] | None:
+        try:
+            return self.resource.serialize(document)
+        except Problem:
+            raise
+        except Exception as error:  # noqa: BLE001 - the hook says what becomes of it
+            return self.resource.handle_serialization_error(error, document)
+
+    def _dump_kinds(self, documents: Sequence[Document]) -> list[dict[str, Any] | None]:
+        kinds: dict[str | None, list[int]] = {}
+        for index, document in enumerate(documents):
+            kinds.setdefault(self.declaration.kind_of(document), []).append(index)
+        dumped: list[dict[str, Any] | None] = [None] * len(documents)
+        for key, indexes in kinds.items():
+            own = [documents[index] for index in indexes]
+            if key is not None:
+                shown = self._child(key).dump(own)
+            elif self.resource.schema is not None:
+                shown = [*self._dump(own)]
+            else:
+                shown = [self._without_kind(document) for document in own]
+            for index, one in zip(indexes, shown, strict=True):
+                dumped[index] = one
+        return dumped
+
+    def _without_kind(self, document: Document) -> dict[str, Any] | None:
+        kind = document.get(str(self.resource.type_field))
+        error = LookupError(f"{type(self.resource).__name__} has no resource for the kind {kind!r}")
+        return self.resource.handle_serialization_error(error, document)
+
+    def _dump(self, documents: Sequence[Document]) -> list[dict[str, Any]]:
+        if self._names is None:
+            self._names = tuple(self.resource.get_fields())
+        selection = self.declaration.select(self._names)
+        if selection.plan is None:
+            shown: list[dict[str, Any]] = [{**document} for document in documents]
+        else:
+            shown = selection.plan.dump_many(list(documents))
+        for api, name in selection.computed:
+            compute = getattr(self.resource, name)
+            for document, one in zip(documents, shown, strict=True):
+                one[api] = compute(document)
+        if selection.relations:
+            show_related(self, selection.relations, documents, shown)
+        return shown
+
+    # ---------------------------------------------------------------------------------- related
+
+    def related(self, relation: Relation) -> Self:
+        """Return the one through which a relation is shown."""
+        kind = relation.resource
+        if kind.collection is None:
+            return self._of(kind, self.depth)
+        return self._of(kind, self.depth - 1, self.service.sibling(kind.collection, kind.policy()))
+
+    def show_by_ids(self, identities: Sequence[Any]) -> dict[Any, Any]:
+        """Return what is shown of some documents, by id; those that may not be seen are missing."""
+        query = self.readable(self._selected())
+        return self._by_id(self.service.find_by_ids(identities, query))
+
+    def show_referring(
+        self, owner: Self, identities: Sequence[Any], field: str
+    ) -> dict[Any, list[Any]]:
+        """Return what is shown of the documents that refer to some others, by what they refer to.
+
+        Args:
+            owner: Finds the others.
+            identities: Their ids.
+            field: The stored name of the reference.
+        """
+        query = self.readable(self.bounded(self._selected()))
+        found = self.service.find_referring(owner.service, identities, field, query)
+        unique = {document["_id"]: document for some in found.values() for document in some}
+        shown = self._by_id(list(unique.values()))
+        return {
+            identity: [shown[one["_id"]] for one in some if one["_id"] in shown]
+            for identity, some in found.items()
+        }
+
+    def _selected(self) -> Query:
+        if self.resource.uri_prefix is not None:
+            return replace(EVERYTHING, projection=("_id",))
+        return self.select(EVERYTHING)
+
+    def _by_id(self, documents: Sequence[Document]) -> dict[Any, Any]:
+        if self.resource.uri_prefix is not None:
+            return {one["_id"]: uri_of(self.resource.uri_prefix, one["_id"]) for one in documents}
+        return {
+            document["_id"]: shown
+            for document, shown in zip(documents, self.dump(documents), strict=True)
+            if shown is not None
+        }
+
+    def _found(self, document: Document | None) -> Document:
+        if document is None:
+            raise not_found()
+        return document
+
+
+_DUMPING = ("serialize", "handle_serialization_error")
+
+
+def _unknown_field(api: str, available: Mapping[str, str]) -> QueryError:
+    known = ", ".join(available)
+    return QueryError(
+        "query.unknown_field",
+        f"There is no field {api!r} to show; there are {known}.",
+        parameter="_fields",
+    )

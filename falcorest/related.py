@@ -1,0 +1,128 @@
+"""Related documents: what a page refers to, fetched in batches and shown through its reader.
+
+There is one query for each relation and level of a page (in chunks of ids), never one for each
+document. The read rule of the other resource holds: what the caller may not see isn't there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self
+
+from falcorest.declaration import EMBEDDED, REFERENCE, Relation
+from falcorest.hints import format_id
+from falcorest.query import Document
+
+Shown = dict[str, Any]
+
+
+class Reader(Protocol):
+    """What finds and shows the documents of a resource, see :mod:`falcorest.reading`."""
+
+    depth: int
+
+    def related(self, relation: Relation) -> Self:
+        """Return the one through which a relation is shown."""
+
+    def dump(self, documents: Sequence[Document]) -> list[Shown | None]:
+        """Return documents as they are shown."""
+
+    def show_by_ids(self, identities: Sequence[Any]) -> dict[Any, Any]:
+        """Return what is shown of some documents, by id."""
+
+    def show_referring(
+        self, owner: Self, identities: Sequence[Any], field: str
+    ) -> dict[Any, list[Any]]:
+        """Return what is shown of the documents that refer to some others."""
+
+
+def show_related(
+    reader: Reader,
+    relations: Sequence[Relation],
+    documents: Sequence[Document],
+    shown: Sequence[Shown],
+) -> None:
+    """Put what documents are related to in the place of ids, embedded objects, or nothing.
+
+    Args:
+        reader: The reader of the documents.
+        relations: Which of its relations are shown.
+        documents: As they are stored.
+        shown: As they are shown so far, in the same order; changed in place.
+    """
+    for relation in relations:
+        if relation.kind == EMBEDDED:
+            _show_embedded(reader.related(relation), relation, documents, shown)
+        elif reader.depth > 0:
+            if relation.kind == REFERENCE:
+                _show_references(reader.related(relation), relation, documents, shown)
+            else:
+                _show_reverse(reader, relation, documents, shown)
+
+
+def _show_embedded(
+    related: Reader, relation: Relation, documents: Sequence[Document], shown: Sequence[Shown]
+) -> None:
+    found: list[Any] = []
+    for document in documents:
+        value = stored_value(document, relation.stored)
+        found += [item for item in _items(value) if isinstance(item, dict)]
+    dumped = iter(related.dump(found))
+
+    def replaced(item: Any) -> Any:
+        return next(dumped) if isinstance(item, dict) else item
+
+    for one in shown:
+        if relation.api in one:
+            one[relation.api] = _replace(one[relation.api], replaced)
+
+
+def _show_references(
+    related: Reader, relation: Relation, documents: Sequence[Document], shown: Sequence[Shown]
+) -> None:
+    values = [stored_value(document, relation.stored) for document in documents]
+    wanted = dict.fromkeys(item for value in values for item in _items(value) if _is_id(item))
+    found = related.show_by_ids(list(wanted)) if wanted else {}
+    for value, one in zip(values, shown, strict=True):
+        if relation.api in one:
+            one[relation.api] = _replace(
+                value, lambda item: found.get(item) if _is_id(item) else None
+            )
+
+
+def _show_reverse(
+    reader: Reader, relation: Relation, documents: Sequence[Document], shown: Sequence[Shown]
+) -> None:
+    owners = dict.fromkeys(document["_id"] for document in documents)
+    found = reader.related(relation).show_referring(reader, list(owners), relation.stored)
+    for document, one in zip(documents, shown, strict=True):
+        one[relation.api] = found.get(document["_id"], [])
+
+
+def stored_value(document: Any, path: str) -> Any:
+    """Return what a document holds at a dotted path; None if there is nothing."""
+    for part in path.split("."):
+        if not isinstance(document, dict):
+            return None
+        document = document.get(part)
+    return document
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else (value,)
+
+
+def _is_id(value: Any) -> bool:
+    return value is not None and value.__hash__ is not None
+
+
+def _replace(value: Any, replaced: Callable[[Any], Any]) -> Any:
+    """Replace a value, or the items of a list; what is replaced by None is dropped from it."""
+    if isinstance(value, list):
+        return [item for item in map(replaced, value) if item is not None]
+    return replaced(value)
+
+
+def uri_of(prefix: str, identity: Any) -> str:
+    """Return the URL of a document, to be shown in its place."""
+    return f"{prefix.rstrip('/')}/{format_id(identity)}"

@@ -1,0 +1,377 @@
+"""Writing: how a resource stores, changed and removed for a caller, by what a resource says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from falcorest import bson_json
+from falcorest.bodies import (
+    change,
+    load,
+    load_bulk_update,
+    load_replacement,
+    load_update,
+    located,
+    require_object,
+    require_same_id,
+)
+from falcorest.errors import BodyError, Forbidden, NotFound, Unauthorized
+from falcorest.methods import Replace
+from falcorest.nested import Write, holds_objects, take_objects
+from falcorest.query import EVERYTHING, Document, Query
+from falcorest.reading import Reader
+from falcorest.service import Updated, with_id
+from falcorest.updates import Update
+
+
+class Writer(Reader):
+    """Stores, changes and removes documents.
+
+    Where no hook and no permission is an author's own, a write is one statement; otherwise
+    documents are read first, and every permission is asked before anything is written.
+    """
+
+    def create(self, body: Any) -> Document:
+        """Store a new document and return it."""
+        if self._holds_objects(body):
+            return self.service.together(lambda: self.prepare_create(body).run())
+        return self.prepare_create(body).run()
+
+    def create_many(self, bodies: list[Any]) -> list[Document]:
+        """Store new documents, all or nothing where possible, and return them.
+
+        Raises:
+            BodyError: There are none, or one of them is wrong; its index is named.
+        """
+        if not bodies:
+            raise BodyError("body.wrong_type", "The list is empty; there is nothing to store.")
+        simple = not self._overrides("create_object")
+        if simple and not any(self._holds_objects(body) for body in bodies):
+            return self.service.insert_many([write.data for write in self._prepare_many(bodies)])
+        return self.service.together(
+            lambda: [write.run() for write in list(self._prepare_many(bodies))]
+        )
+
+    def update(self, identity: Any, body: Any) -> Document | None:
+        """Change one document, or replace it.
+
+        Where all hooks and permissions are the defaults, that is one statement, with the
+        read rule in its filter.
+
+        Returns:
+            The document as it is then; None without a schema, which spares reading it.
+        """
+        steps = ("has_change_permission", "validate_request", "get_object", "update_object")
+        if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
+            if self._holds_objects(body, identity):
+                return self.service.together(lambda: self._update_read(identity, body))
+            return self._update_read(identity, body)
+        if not self.declaration.has_schema:
+            update = load_update(body, identity)
+            self.service.update(identity, update, self.readable(EVERYTHING))
+            return None
+        with located():
+            data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
+        query = self.readable(self.select(EVERYTHING))
+        return self.service.modify(identity, self._update(data), query)
+
+    def put(self, identity: Any, body: Any) -> bool:
+        """Put a document at an ``_id`` as it stands, without a schema; tell whether it is new."""
+        document = load_replacement(body, identity)
+        query = self.readable(EVERYTHING)
+        if self._overrides("has_add_permission", "has_change_permission"):
+            try:
+                stored = self.read(identity)
+            except NotFound:
+                self.permit("has_add_permission", {"_id": identity, **document})
+            else:
+                self.permit("has_change_permission", stored)
+        return self.service.replace(identity, document, query)
+
+    def update_many(self, query: Query, body: Any) -> Updated:
+        """Change the documents that a filter matches, all or nothing where possible."""
+        query = self.readable(query)
+        if not self.declaration.has_schema:
+            update = load_bulk_update(body)
+            if not self._overrides("has_change_permission", "update_object"):
+                return self.service.update_many(query, update)
+            return self.service.together(lambda: self._change_each(query, lambda document: update))
+        if self._holds_objects(body):
+            raise BodyError("body.invalid_update", "A bulk update takes references as ids only.")
+        steps = ("has_change_permission", "validate_request", "update_object")
+        if self._overrides(*steps) or self._kinds():
+            return self.service.together(lambda: self._update_each(query, body))
+        with located():
+            data = self._own(load(self.declaration, body, partial=True))
+        return self.service.update_many(query, self._update(data))
+
+    def delete(self, identity: Any) -> None:
+        """Remove one document."""
+        if not self._overrides("has_delete_permission", "get_object", "delete_object"):
+            self.service.delete(identity, self.readable(EVERYTHING))
+            return
+        document = self.read(identity)
+        kind = self._kind(document)
+        self.permit("has_delete_permission", document, kind)
+        self._hook("delete_object", kind)(document)
+
+    def delete_many(self, query: Query) -> int:
+        """Remove the documents that a filter matches, all or nothing where possible."""
+        query = self.readable(query)
+        if not self._overrides("has_delete_permission", "delete_object"):
+            return self.service.delete_many(query)
+        return self.service.together(lambda: self._delete_each(query))
+
+    # --------------------------------------------------------------------------- permissions
+
+    def permit(self, name: str, document: Document, kind: Reader | None = None) -> None:
+        """Ask a permission.
+
+        Args:
+            name: Which one.
+            document: What it is about.
+            kind: That of the document, if the collection has several kinds.
+
+        Raises:
+            Forbidden: It is refused (403).
+            Unauthorized: It is, and nobody is logged in (401).
+        """
+        for permission in self._permissions(name, kind):
+            if not permission(self.resource.req, document):
+                if getattr(self.resource.req.context, "user", None):
+                    raise Forbidden("permission.denied", "You may not do this.")
+                raise Unauthorized(
+                    "auth.required",
+                    "This needs a login.",
+                    headers={
+                        "WWW-Authenticate": getattr(
+                            self.resource.req.context, "challenge", _CHALLENGE
+                        )
+                    },
+                )
+
+    def _overrides(self, *names: str) -> bool:
+        """Tell whether an author has written one of these hooks or permissions."""
+        if not self.resource.overridden.isdisjoint(names):
+            return True
+        if self._view is not None and not self._view.overridden.isdisjoint(names):
+            return True
+        return any(not kind.resource.overridden.isdisjoint(names) for kind in self._kinds())
+
+    def _hook(self, name: str, kind: Reader) -> Callable[..., Any]:
+        """Return a hook: that of the kind of document if it has its own."""
+        own = kind if self._is_own(name, kind) else self
+        hook: Callable[..., Any] = getattr(own.resource, name)
+        return hook
+
+    # ------------------------------------------------------------------------------ preparing
+
+    def prepare_create(self, body: Any) -> Write:
+        """Validate and permit a new document; nothing is written yet."""
+        kind, body = self._kind_of_body(body)
+        body, inside = take_objects(kind, body)
+        with located():
+            data = _require_dict(kind.resource.validate_request(body))
+        if kind is not self:
+            data = {
+                **data,
+                str(self.resource.type_field): self.declaration.key_of(type(kind.resource)),
+            }
+        data = with_id(data)
+        self.permit("has_add_permission", data, kind)
+        return Write(data["_id"], data, self._located(self._hook("create_object", kind)), inside)
+
+    def prepare_update(self, document: Document, body: Any) -> Write:
+        """Validate and permit a change; nothing is written yet."""
+        if not self.declaration.has_schema:
+            self.permit("has_change_permission", document)
+            data = load_update(body, document["_id"])
+            return self._writing_update(document, data, self, [])
+        kind, body = self._kind_of_body(body, document)
+        self.permit("has_change_permission", document, kind)
+        body, inside = take_objects(kind, kind.without_unchanged(body, document))
+        with located():
+            data = _require_dict(kind.resource.validate_request(body, document))
+        return self._writing_update(document, self._own(data, document["_id"]), kind, inside)
+
+    def _writing_update(
+        self, document: Document, data: Document, kind: Reader, inside: list[Write]
+    ) -> Write:
+        update = self._located(self._hook("update_object", kind))
+        return Write(document["_id"], data, lambda data: update(document, data), inside)
+
+    def _located(self, hook: Callable[..., Any]) -> Callable[..., Document]:
+        """Return a hook whose refusals are answers to the client."""
+
+        def call(*arguments: Any) -> Document:
+            with located():
+                document: Document | None = hook(*arguments)
+            return self._found(document)
+
+        return call
+
+    def _prepare_many(self, bodies: list[Any]) -> Iterator[Write]:
+        for index, body in enumerate(bodies):
+            try:
+                yield self.prepare_create(body)
+            except BodyError as error:
+                raise BodyError(
+                    error.code,
+                    f"The document at index {index}: {error.detail}",
+                    field_errors={str(index): error.field_errors or [error.detail]},
+                ) from error
+
+    def _update_read(self, identity: Any, body: Any) -> Document:
+        return self.prepare_update(self.read(identity), body).run()
+
+    def _update_each(self, query: Query, body: Any) -> Updated:
+        documents = self.service.find_affected(query)
+        if not documents:
+            require_object(body)
+        writes = [self.prepare_update(document, body) for document in documents]
+        for write in writes:
+            write.run()
+        return Updated(len(writes), len(writes))
+
+    def _change_each(self, query: Query, update_of: Callable[[Document], Update]) -> Updated:
+        documents = self.service.find_affected(query)
+        for document in documents:
+            self.permit("has_change_permission", document)
+        for document in documents:
+            self._located(self.resource.update_object)(document, update_of(document))
+        return Updated(len(documents), len(documents))
+
+    def _delete_each(self, query: Query) -> int:
+        documents = self.service.find_affected(query)
+        kinds = [self._kind(document) for document in documents]
+        for document, kind in zip(documents, kinds, strict=True):
+            self.permit("has_delete_permission", document, kind)
+        for document, kind in zip(documents, kinds, strict=True):
+            self._hook("delete_object", kind)(document)
+        return len(documents)
+
+    # ----------------------------------------------------------------- what hooks do by default
+
+    def modify(self, document: Document, data: Document) -> Document:
+        """Change a document that has been read, and return it as it is then."""
+        update = self._update(data, document)
+        return self.service.modify(document["_id"], update, self.readable(EVERYTHING))
+
+    def remove(self, document: Document) -> None:
+        """Remove a document that has been read."""
+        self.service.delete(document["_id"], self.readable(EVERYTHING))
+
+    # ---------------------------------------------------------------------------------- bodies
+
+    @property
+    def _is_partial(self) -> bool:
+        return self.resource.view_method is not Replace
+
+    def _update(self, data: Document, document: Document | None = None) -> Update:
+        """Return the update that stores what has been loaded."""
+        if not self.declaration.has_schema:
+            return data
+        if self._is_partial:
+            return change(data)
+        # NOTE: what the schema doesn't know, or doesn't load, isn't the client's to take away.
+        kind = self if document is None else self._kind(document)
+        roots = {path.partition(".")[0] for path in data}
+        absent = [
+            path
+            for path in kind.declaration.stored_loaded
+            if path not in data and path.partition(".")[0] not in roots and path != "_id"
+        ]
+        return change(data, dict.fromkeys(absent))
+
+    def _own(self, data: Document, identity: Any = None) -> Document:
+        """Refuse another ``_id``, and leave the same one out."""
+        if "_id" not in data:
+            return data
+        require_same_id(data["_id"], identity, self.declaration.id_name)
+        return {name: value for name, value in data.items() if name != "_id"}
+
+    def _needs_reading(self, body: Any) -> bool:
+        """Tell whether a body holds what can only be judged by what is stored."""
+        if not self.declaration.has_schema or type(body) is not dict:
+            return False
+        declaration = self.declaration
+        return self._holds_objects(body) or not declaration.read_only.isdisjoint(body)
+
+    def without_unchanged(self, body: Any, document: Document) -> Any:
+        """Take what can't be written out of a body, where it is what was read.
+
+        Raises:
+            BodyError: It is something else.
+        """
+        declaration = self.declaration
+        sent = declaration.read_only.intersection(require_object(body))
+        if not sent:
+            return body
+        names = tuple(declaration.by_api[api] for api in sent)
+        known = self._names
+        self._names = names
+        shown = self.dump([document])[0] or {}
+        self._names = known
+        for api in sent:
+            if api not in shown or _as_json(shown[api]) != body[api]:
+                raise BodyError(
+                    "body.invalid",
+                    f"{api} can't be written.",
+                    field_errors={api: ["It can't be written."]},
+                )
+        return {api: value for api, value in body.items() if api not in sent}
+
+    def _holds_objects(self, body: Any, identity: Any = None) -> bool:
+        return any(holds_objects(kind.declaration, body) for kind in (self, *self._kinds()))
+
+    def _kind_of_body(self, body: Any, document: Document | None = None) -> tuple[Self, Any]:
+        """Return the one that a body is for, and the body without its discriminator.
+
+        Raises:
+            BodyError: There is none, or it isn't that of the document.
+        """
+        declaration = self.declaration
+        if not declaration.children:
+            return self, body
+        name = declaration.kind_name
+        given = require_object(body).get(name)
+        stored = None if document is None else declaration.kind_of(document)
+        if name not in body:
+            given = (
+                stored if document is not None else self.resource.default_child_resource_document
+            )
+            if given is None and document is not None:
+                return self, body
+            problem = "Missing data for required field."
+        elif document is not None and given != stored:
+            raise _wrong_kind(name, "It can't be changed.")
+        else:
+            problem = f"Must be one of: {', '.join(declaration.children)}."
+        if not isinstance(given, str) or given not in declaration.children:
+            raise _wrong_kind(name, problem)
+        kind = self._child(given)
+        if name not in kind.declaration.loaded_names:
+            body = {api: value for api, value in body.items() if api != name}
+        return kind, body
+
+
+_CHALLENGE = 'Bearer realm="falcorest"'
+
+
+def _wrong_kind(name: str, problem: str) -> BodyError:
+    return BodyError(
+        "body.invalid",
+        f"The body doesn't fit: {name}: {problem}",
+        field_errors={name: [problem]},
+    )
+
+
+def _require_dict(data: Any) -> Document:
+    if type(data) is not dict:
+        raise TypeError(f"validate_request must return a dict, not {data!r}")
+    return data
+
+
+def _as_json(value: Any) -> Any:
+    return bson_json.parse(bson_json.dumps(value))
