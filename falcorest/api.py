@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import falcon
 
 from falcorest.auth import as_methods
+from falcorest.auth.methods import challenge
 from falcorest.database import MongoDatabase, Transactions
 from falcorest.errors import ConfigurationError, Problem, problem_json
 from falcorest.middleware import Middleware
 from falcorest.views import ResourceView, View, log_failure
 
 V = TypeVar("V", bound=ResourceView)
+
+_PLACE = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -40,23 +44,38 @@ class FalcoRest:
         *,
         authentication_methods: Sequence[Any] = (),
     ) -> None:
-        if db is None:
-            raise ConfigurationError("FalcoRest needs a database: FalcoRest(app, db).")
+        if not hasattr(type(db), "list_collection_names"):
+            raise ConfigurationError(
+                f"FalcoRest(app, db): db is a database of pymongo or mongomock, not {db!r}."
+            )
         self.db: MongoDatabase = db
         self._transactions = Transactions(db)
         self._authentication_methods = as_methods(authentication_methods)
         self._views: dict[View, str] = {}
-        self._app: falcon.App[Any, Any] | None = None
+        self._apps: list[falcon.App[Any, Any]] = []
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: falcon.App[Any, Any]) -> None:
-        """Put the views, those to come included, into an application."""
-        self._app = app
+        """Put the views, those to come included, into an application.
+
+        Raises:
+            ConfigurationError: It is no WSGI application of Falcon's, or there is something else
+                at the place of a view.
+        """
+        if not isinstance(app, falcon.App) or app._ASGI:
+            raise ConfigurationError(
+                f"FalcoRest needs a WSGI application of Falcon's, not {app!r}."
+            )
+        if app in self._apps:
+            return
+        self._apps.append(app)
         app.add_middleware(Middleware(self._views))
-        app.add_error_handler(Problem, answer_problem)
+        # NOTE: a host that wants to answer for our errors itself has said so already.
+        if Problem not in app._error_handlers:
+            app.add_error_handler(Problem, answer_problem)
         for view, url in self._views.items():
-            self._route(view, url)
+            _route(app, view, url)
 
     def register(self, *, name: str, url: str) -> Callable[[type[V]], type[V]]:
         """Serve a view; a decorator of its class.
@@ -82,6 +101,7 @@ class FalcoRest:
             view.authentication_methods = (  # type: ignore[misc]
                 as_methods(view_class.authentication_methods) or self._authentication_methods
             )
+            view.challenge = challenge(view.authentication_methods)
             self.add_view(view, url)
             return view_class
 
@@ -93,18 +113,44 @@ class FalcoRest:
         Args:
             view: The view.
             url: Where it stands; with and without a slash at the end is the same place.
-        """
-        self._views[view] = url.rstrip("/")
-        if self._app is not None:
-            self._route(view, self._views[view])
 
-    def _route(self, view: View, url: str) -> None:
-        assert self._app is not None
-        self._app.add_route(url, view)
-        self._app.add_route(f"{url}/", view)
-        if isinstance(view, ResourceView):
-            # NOTE: the rest of the path, because an id may hold slashes.
-            self._app.add_route(f"{url}/{{id:path}}", view, suffix="item")
+        Raises:
+            ConfigurationError: The place is none, or there is something else.
+        """
+        place = url.rstrip("/")
+        if _PLACE.fullmatch(place) is None:
+            raise ConfigurationError(
+                f"{type(view).__name__}: {url!r} is no place for a view; it starts with a slash, "
+                "and its parts have letters, digits and -._~ in them."
+            )
+        for app in self._apps:
+            _route(app, view, place)
+        self._views[view] = place
+
+
+def _route(app: falcon.App[Any, Any], view: View, url: str) -> None:
+    if view.allowed(""):
+        _add_route(app, url, view)
+        _add_route(app, f"{url}/", view)
+    if view.allowed("_item"):
+        assert isinstance(view, ResourceView)
+        if view.declaration.has_slashes:
+            _add_route(app, f"{url}/{{id:path}}", view, suffix="item")
+        else:
+            _add_route(app, f"{url}/{{id}}", view, suffix="item")
+            _add_route(app, f"{url}/{{id}}/", view, suffix="item")
+
+
+def _add_route(app: falcon.App[Any, Any], template: str, view: View, **suffix: str) -> None:
+    name = type(view).__name__
+    # NOTE: Falcon would put the one in the place of the other without a word.
+    found = app._router.find(template)
+    if found is not None and found[-1] == template:
+        raise ConfigurationError(f"{name}: there is something else at {template} already.")
+    try:
+        app.add_route(template, view, **suffix)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {template} can't be served: {error}") from error
 
 
 def answer_problem(

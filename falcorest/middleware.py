@@ -12,17 +12,18 @@ import falcon
 from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
+from falcorest.caller import CHALLENGE, set_user, user_of
 from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
 from falcorest.methods import Fetch, List
-from falcorest.query import Query
-from falcorest.views import ResourceView, View
+from falcorest.query import EVERYTHING, Query
+from falcorest.views import PREPARED, ResourceView, View
 from falcorest.writing import Writer
 
 
 class Middleware:
     """Prepares a request for its view, or refuses it.
 
-    Leaves the caller in ``req.context.user`` and what is asked in ``req.context.query``.
+    Leaves the caller in ``req.context.user``, and what it prepares for the view in the environ.
 
     Args:
         views: The views that it acts on.
@@ -50,30 +51,30 @@ class Middleware:
         method = (view.item_methods if params else view.collection_methods).get(req.method)
         if method is None:
             return
-        context = req.context
         if view.authentication_methods:
-            context.user = authenticate(
-                req, view.authentication_methods, required=req.method not in view.public_methods
-            )
-        else:
-            context.user = None
+            req.env[CHALLENGE] = view.challenge
+            required = req.method not in view.public_methods
+            set_user(req, authenticate(req, view.authentication_methods, required=required))
+        elif user_of(req) is None:
+            set_user(req, None)
         if not _accepts_json(req):
             raise NotAcceptable(
                 "accept.unsupported", "The answer is JSON, which the Accept header doesn't allow."
             )
         dialect = view.dialect
         assert dialect is not None
-        resource = view.resource(req, method, view.service)
-        context.work = Writer(resource, view)
+        work = Writer(view.resource(req, method, view.service), view)
+        query = EVERYTHING
         if method is List:
-            context.query = context.work.bounded(dialect.parse_list(req.query_string))
+            query = work.bounded(dialect.parse_list(req.query_string))
         elif method is Fetch:
-            context.query = dialect.parse_item(req.query_string)
+            query = dialect.parse_item(req.query_string)
         elif method.bulk_write:
-            context.query = dialect.parse_bulk(req.query_string)
-            view.policy.require_filter(context.query)
+            query = dialect.parse_bulk(req.query_string)
+            view.policy.require_filter(query)
         elif req.query_string:
             refuse_parameters(req.query_string)
+        req.env[PREPARED] = (work, query)
 
 
 def _accepts_json(req: falcon.Request) -> bool:

@@ -14,8 +14,9 @@ from typing import Any, Protocol, Self
 from bson import ObjectId
 
 from falcorest.bodies import located
-from falcorest.declaration import Declaration, Relation
+from falcorest.declaration import Declaration
 from falcorest.errors import BodyError, NotFound
+from falcorest.naming import Relation
 from falcorest.query import Document
 
 

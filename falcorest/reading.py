@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import falcon
 
 from falcorest import bson_json
-from falcorest.declaration import Relation, declaration_of
+from falcorest.declaration import declaration_of
 from falcorest.dialects.suffix import ALL_FIELDS
 from falcorest.errors import Problem, QueryError, ServerError
+from falcorest.naming import Relation
 from falcorest.query import EVERYTHING, Document, Filter, Query, conjunction
 from falcorest.related import show_related, uri_of
 from falcorest.service import CollectionService, not_found

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
-from falcorest.declaration import EMBEDDED, REFERENCE, Relation
 from falcorest.hints import format_id
+from falcorest.naming import EMBEDDED, REFERENCE, Relation
 from falcorest.query import Document
 
 Shown = dict[str, Any]

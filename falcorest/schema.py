@@ -62,13 +62,19 @@ def _to_bson(value: Any) -> Any:
             raise marshmallow.ValidationError("An integer may have 64 bits at the most.")
         return value
     if kind is dict:
-        return {key: _to_bson(item) for key, item in value.items()}
+        return {_key(key): _to_bson(item) for key, item in value.items()}
     if kind is list:
         return [_to_bson(item) for item in value]
     for python, convert in _CONVERTERS:
         if isinstance(value, python):
             return convert(value)
     return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, (dt.date, dt.time)):
+        return key.isoformat()
+    return key if type(key) is str else str(key)
 
 
 def _from_datetime(value: dt.datetime) -> dt.datetime:
@@ -93,7 +99,7 @@ _CONVERTERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
         ),
         str,
     ),
-    (Mapping, lambda value: {str(key): _to_bson(item) for key, item in value.items()}),
+    (Mapping, lambda value: {_key(key): _to_bson(item) for key, item in value.items()}),
     ((list, tuple, set, frozenset), lambda value: [_to_bson(item) for item in value]),
 )
 
@@ -120,6 +126,19 @@ class _StoredUUID(_Stored):
     def from_bson(self, value: Any) -> Any:
         if isinstance(value, bytes) and len(value) == 16:
             return uuid.UUID(bytes=bytes(value))
+        return value
+
+
+class _StoredDate(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        # NOTE: as a key of an object, it is a text.
+        return dt.date.fromisoformat(value) if isinstance(value, str) else value
+
+
+class _StoredAwareDateTime(_Stored):
+    def from_bson(self, value: Any) -> Any:
+        if isinstance(value, dt.datetime) and value.tzinfo is None:
+            return value.replace(tzinfo=dt.UTC)
         return value
 
 
@@ -160,6 +179,8 @@ class _StoredEnum(_Stored):
 _MIXINS: tuple[tuple[type[ma.Field[Any]], type[_Stored]], ...] = (
     (ma.Decimal, _StoredDecimal),
     (ma.UUID, _StoredUUID),
+    (ma.Date, _StoredDate),
+    (ma.AwareDateTime, _StoredAwareDateTime),
     (ma.Time, _StoredTime),
     (ma.TimeDelta, _StoredTimeDelta),
     (ma.IP, _StoredIP),
@@ -169,7 +190,7 @@ _MIXINS: tuple[tuple[type[ma.Field[Any]], type[_Stored]], ...] = (
 
 
 @functools.cache
-def _stored_kind(kind: Any) -> Any:
+def stored_kind(kind: Any) -> Any:
     """Return the class that does what a field class does for what is stored, if there is one."""
     if issubclass(kind, _Stored):
         return None
@@ -191,7 +212,7 @@ def inner_fields(field: ma.Field[Any]) -> Iterator[ma.Field[Any]]:
 
 def _store(field: ma.Field[Any]) -> None:
     own: Any = type(field)
-    kind = _stored_kind(own)
+    kind = stored_kind(own)
     if kind is not None:
         field.__class__ = kind
     for inner in inner_fields(field):

@@ -22,22 +22,9 @@ from marshmallow import fields as ma
 from marshmallow import missing
 from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
-from falcorest import bson_json, fields
+from falcorest import fields
 from falcorest.query import Document
-from falcorest.schema import Schema, _stored_kind, inner_fields
-
-
-class Serializer:
-    """Writes the documents of a resource without a schema: as they are stored."""
-
-    def dump(self, document: Document) -> bytes:
-        """Return one document as JSON."""
-        return bson_json.dumps(document)
-
-    def dump_many(self, documents: list[Document]) -> bytes:
-        """Return documents as JSON with commas between them, without brackets."""
-        return bson_json.dumps(documents)[1:-1]
-
+from falcorest.schema import Schema, inner_fields, stored_kind
 
 _Dump = Callable[[Any], Any]
 
@@ -75,8 +62,7 @@ def _each(dump: _Dump) -> _Dump:
 def _is_plain(schema: marshmallow.Schema) -> bool:
     """Return whether a schema dumps as :class:`falcorest.schema.Schema` does, field by field."""
     return (
-        isinstance(schema, Schema)
-        and schema.dict_class is dict
+        schema.dict_class is dict
         and not schema._hooks.get(PRE_DUMP)
         and not schema._hooks.get(POST_DUMP)
         and all(
@@ -161,8 +147,8 @@ def _nested_dump(field: Any) -> _Dump:
         return own
     if not (schema.many or field.many):
         return _compile(schema, otherwise=own)
-    each = _each(_compile(schema, otherwise=functools.partial(schema.dump, many=False)))
-    return lambda value: each(value) if type(value) is list else own(value)
+    each = _each(DumpPlan(schema).dump)
+    return lambda value: None if value is None else each(value)
 
 
 def _step(value: Any, part: str) -> Any:
@@ -245,11 +231,11 @@ class _Generator:
             return self.bind(field.constant)
         if kind is ma.Nested:
             return f"{self.nested(field)}({var})"
-        cases: dict[str, str] = {}
         if kind is ma.List:
             value = self.expression(field.inner, "item", where)
-            cases = {f"type({var}) is list": f"[{value} for item in {var}]"}
-        elif kind is ma.Dict:
+            return f"({var} if {var} is None else [{value} for item in {var}])"
+        cases: dict[str, str] = {}
+        if kind is ma.Dict:
             cases = self.dict_cases(field, var)
         elif kind is _ENUM:
             cases = self.enum_cases(field, var)
@@ -292,11 +278,7 @@ class _Generator:
         if type(field.field) not in (ma.String, ma.Raw) or _is_patched(field.field):
             return {}
         members = field.enum._value2member_map_ if field.by_value else field.enum.__members__
-        table = {
-            stored: field._serialize(stored, None, None)
-            for stored in members
-            if type(stored) in (str, int)
-        }
+        table = {stored: field._serialize(stored, None, None) for stored in members}
         name = self.bind(table)
         return {f"type({var}) in (str, int) and {var} in {name}": f"{name}[{var}]"}
 
@@ -337,19 +319,19 @@ _CASES: dict[Any, tuple[Callable[[Any], bool], dict[str, str]]] = {
     ma.Float: (_is_number, {"float": "{}", "int": "float({})"}),
     ma.DateTime: (_is_iso, {"datetime": "{}.isoformat()"}),
     ma.NaiveDateTime: (_is_iso, {"datetime": "{}.isoformat()"}),
-    ma.AwareDateTime: (_is_iso, {"datetime": "{}.isoformat()"}),
-    ma.Date: (_is_iso, {"datetime": "date_isoformat({})"}),
-    _stored_kind(ma.Time): (_is_iso, {"str": "to_time({}).isoformat()"}),
-    _stored_kind(ma.TimeDelta): (_always, {}),
-    _stored_kind(ma.Decimal): (_is_exact, {"Decimal128": "{}.to_decimal()"}),
-    _stored_kind(ma.UUID): (_always, {"Binary": "uuid_text({})"}),
+    stored_kind(ma.AwareDateTime): (_always, {}),
+    stored_kind(ma.Date): (_is_iso, {"datetime": "date_isoformat({})"}),
+    stored_kind(ma.Time): (_is_iso, {"str": "to_time({}).isoformat()"}),
+    stored_kind(ma.TimeDelta): (_always, {}),
+    stored_kind(ma.Decimal): (_is_exact, {"Decimal128": "{}.to_decimal()"}),
+    stored_kind(ma.UUID): (_always, {"Binary": "uuid_text({})"}),
     fields.ObjectId: (_always, {"ObjectId": "str({})"}),
     fields.Reference: (_always, {"ObjectId": "str({})"}),
     fields.Decimal128: (_always, {"Decimal128": "str({})"}),
     fields.Binary: (_always, {"bytes": "b64encode({}).decode('ascii')"}),
 }
 
-_ENUM = _stored_kind(ma.Enum)
+_ENUM = stored_kind(ma.Enum)
 _MODELLED = {*_CASES, ma.Raw, ma.Boolean, ma.Constant, ma.Nested, ma.List, ma.Dict, _ENUM}
 
 #: Fields that can make ``missing`` of a value, because hooks or an inner field may return it.

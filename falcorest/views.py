@@ -29,6 +29,9 @@ from falcorest.resource import PERMISSIONS, Resource, overridden
 from falcorest.service import CollectionService, DocumentStream, not_found
 from falcorest.writing import Writer
 
+#: Where the middleware leaves, for the view, what does the work and what is asked.
+PREPARED = "falcorest.prepared"
+
 logger = logging.getLogger("falcorest")
 
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
@@ -83,6 +86,8 @@ class ResourceView(View):
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
     item_methods: ClassVar[dict[str, type[Method]]] = {}
+    #: What ``WWW-Authenticate`` says when nobody is known.
+    challenge: str = ""
     #: The permissions that are the author's own.
     overridden: ClassVar[frozenset[str]] = frozenset()
 
@@ -163,7 +168,7 @@ class ResourceView(View):
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List documents."""
-        query, work = req.context.query, req.context.work
+        work, query = req.env[PREPARED]
         documents, has_more, extra = work.find(query)
         opening, closing = self._dialect.page(has_more, extra)
         resp.content_type = falcon.MEDIA_JSON
@@ -184,7 +189,7 @@ class ResourceView(View):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Store one new document, or several."""
         data = self._read(req)
-        work = req.context.work
+        work, _ = req.env[PREPARED]
         if type(data) is list:
             self._create_many(req, resp, data)
             return
@@ -197,7 +202,7 @@ class ResourceView(View):
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
             raise BodyError("body.wrong_type", "An object is expected.")
-        work = req.context.work
+        work, _ = req.env[PREPARED]
         work.resource.view_method = methods.BulkCreate
         documents = work.create_many(data)
         resp.status = HTTP_201
@@ -211,29 +216,31 @@ class ResourceView(View):
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Change every document that the filter matches."""
-        updated = req.context.work.update_many(req.context.query, self._read(req))
+        work, query = req.env[PREPARED]
+        updated = work.update_many(query, self._read(req))
         self._answer(resp, self._dialect.updated(updated.matched, updated.modified))
 
     on_put = on_patch
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Remove every document that the filter matches."""
-        count = req.context.work.delete_many(req.context.query)
+        work, query = req.env[PREPARED]
+        count = work.delete_many(query)
         self._answer(resp, self._dialect.deleted(count))
 
     # ------------------------------------------------------------------------ one document
 
     def on_get_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Fetch one document."""
-        work = req.context.work
-        document = work.fetch(self._identity(req, id), req.context.query)
+        work, query = req.env[PREPARED]
+        document = work.fetch(self._identity(req, id), query)
         self._answer_document(resp, work, document)
 
     on_head_item = on_get_item
 
     def on_patch_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Change fields of one document."""
-        work = req.context.work
+        work, _ = req.env[PREPARED]
         document = work.update(self._identity(req, id), self._read(req))
         if document is None:
             resp.status = HTTP_204
@@ -246,7 +253,8 @@ class ResourceView(View):
             self.on_patch_item(req, resp, id)
             return
         identity = self._identity(req, id)
-        if req.context.work.put(identity, self._read(req)):
+        work, _ = req.env[PREPARED]
+        if work.put(identity, self._read(req)):
             self._answer_created(req, resp, identity)
             resp.data = bson_json.dumps({"_id": identity})
         else:
@@ -254,7 +262,8 @@ class ResourceView(View):
 
     def on_delete_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Remove one document."""
-        req.context.work.delete(self._identity(req, id))
+        work, _ = req.env[PREPARED]
+        work.delete(self._identity(req, id))
         resp.status = HTTP_204
 
     # ---------------------------------------------------------------------------- plumbing

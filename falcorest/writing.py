@@ -16,6 +16,7 @@ from falcorest.bodies import (
     require_object,
     require_same_id,
 )
+from falcorest.caller import challenge_of, user_of
 from falcorest.errors import BodyError, Forbidden, NotFound, Unauthorized
 from falcorest.methods import Replace
 from falcorest.nested import Write, holds_objects, take_objects
@@ -139,17 +140,10 @@ class Writer(Reader):
         """
         for permission in self._permissions(name, kind):
             if not permission(self.resource.req, document):
-                if getattr(self.resource.req.context, "user", None):
+                if user_of(self.resource.req):
                     raise Forbidden("permission.denied", "You may not do this.")
-                raise Unauthorized(
-                    "auth.required",
-                    "This needs a login.",
-                    headers={
-                        "WWW-Authenticate": getattr(
-                            self.resource.req.context, "challenge", _CHALLENGE
-                        )
-                    },
-                )
+                headers = {"WWW-Authenticate": challenge_of(self.resource.req)}
+                raise Unauthorized("auth.required", "This needs a login.", headers=headers)
 
     def _overrides(self, *names: str) -> bool:
         """Tell whether an author has written one of these hooks or permissions."""
@@ -354,9 +348,6 @@ class Writer(Reader):
         if name not in kind.declaration.loaded_names:
             body = {api: value for api, value in body.items() if api != name}
         return kind, body
-
-
-_CHALLENGE = 'Bearer realm="falcorest"'
 
 
 def _wrong_kind(name: str, problem: str) -> BodyError:

@@ -35,9 +35,9 @@ ORDER = [
         "query",
         "memory",
     ),
-    *("operators", "hints", "updates", "methods", "policy"),
-    *("dialects", "serializer", "attributes", "declaration", "bodies", "service"),
-    *("resource", "related", "reading", "nested", "writing", "views"),
+    *("operators", "hints", "updates", "methods", "policy", "caller"),
+    *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
+    *("bodies", "service", "resource", "related", "reading", "nested", "writing", "views"),
     *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]

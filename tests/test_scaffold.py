@@ -578,7 +578,7 @@ def statements(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             found.add(ast.unparse(node))
-        elif isinstance(node, ast.Call):
+        elif isinstance(node, ast.Call) and not isinstance(node.func, ast.Call):
             found.add(ast.unparse(node.func))
     return found
 
@@ -616,7 +616,7 @@ def test_a_hostile_database_gets_no_word_into_the_source(lint: Callable[..., Non
     harmless, _ = module(
         seen([{"_id": "x", "a": "y", "o": {"p": 1}}], rule={"properties": {"a": {"enum": ["x"]}}})
     )
-    extra = {call for call in statements(source) - statements(harmless)}
+    extra = statements(source) - statements(harmless)
     assert {call for call in extra if not call.startswith(("ma.", "fields."))} == set()
     for line in source.splitlines():
         assert line.isprintable(), ascii(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import itertools
 import types
 import uuid
 from collections import OrderedDict
@@ -274,6 +275,8 @@ LEAVES: list[tuple[Callable[..., ma.Field[Any]], list[Any]]] = [
     (lambda **kw: ma.Enum(Level, by_value=True, **kw), [1, 2, 3, True, 1.0, Int64(2), Level.LOW]),
     (lambda **kw: ma.Enum(Level, by_value=ma.Integer, **kw), [1, 2]),
     (lambda **kw: ma.Enum(Permission, by_value=True, **kw), [1, 3, 8]),
+    (ma.Dict, [{"a": [1], 5: 2}, SON(a=1), types.MappingProxyType({"a": 1}), [("a", 1)]]),
+    (lambda **kw: ma.Dict(keys=ma.String, **kw), [{"a": 1, 5: 2, "5": 3}, SON(a=1), {b"\xff": 1}]),
     (ma.IP, ["1.2.3.4", "x"]),
     (ma.IPv6Interface, ["::1/64"]),
     (lambda **kw: ma.Tuple((ma.String, Looking()), **kw), [["x", 5], ("x", "y"), [1]]),
@@ -502,7 +505,8 @@ def test_a_plan_gives_and_raises_what_the_schema_does(data: Any) -> None:
 def test_a_field_dumps_what_is_stored(field: Any, value: Any, expected: Any) -> None:
     kind = Schema.from_dict({"field": field})
     assert exact(DumpPlan(kind()).dump({"field": value})) == exact({"field": expected})
-    assert_same(kind, {"field": value}, {"field": None}, {"field": [1, 2]}, {})
+    others = ({"field": other} for other in (None, 0, "", False, [], [1, 2], {}))
+    assert_same(kind, {"field": value}, *others, {})
 
 
 @pytest.mark.parametrize(
@@ -542,8 +546,8 @@ def test_a_schema_of_any_kind_is_dumped_as_itself_and_when_nested(base: Any) -> 
     kind = base.from_dict({"a": ma.String(), "b": ma.Integer(dump_default=5), "w": ma.DateTime()})
     documents = [{"a": 1, "w": DAY}, {"b": 2.5}, {}, {"a": None, "b": "x"}]
     assert_same(kind, *documents)
-    for many in (None, False, True):
-        nested = Schema.from_dict({"n": ma.Nested(kind, many=many), "l": ma.List(ma.Nested(kind))})
+    for many, of in itertools.product((None, False, True), (kind, kind())):
+        nested = Schema.from_dict({"n": ma.Nested(of, many=many), "l": ma.List(ma.Nested(of))})
         values = [*documents, documents, tuple(documents), documents[:2], [None], None, "x", [], 5]
         assert_same(nested, *({"n": value} for value in values), {"l": documents[:3]})
 
@@ -551,6 +555,13 @@ def test_a_schema_of_any_kind_is_dumped_as_itself_and_when_nested(base: Any) -> 
 @pytest.mark.parametrize("value", [SON(a=1), types.MappingProxyType({"a": 1}), None, [], "x"])
 def test_what_is_no_dict_is_dumped_as_marshmallow_would(value: Any) -> None:
     assert_same(Schema.from_dict({"a": ma.String(dump_default="d")}), value)
+
+
+def test_the_first_thing_that_fails_is_what_is_raised() -> None:
+    wrong = {"a": 1, "b": "x"}
+    for key in (None, ma.String(), ma.List(ma.Raw)):
+        kind = Schema.from_dict({"a": ma.Dict(keys=key, values=ma.Integer()), "b": ma.UUID()})
+        assert_same(kind, {"a": wrong}, {"a": {"x": [], b"\xff": "x"}}, {"a": {b"\xff": "x"}})
 
 
 def test_methods_put_on_an_object_are_called() -> None:

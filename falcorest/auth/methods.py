@@ -74,7 +74,7 @@ def authenticate(
                     f"{type(method).__name__}: asynchronous authentication is not supported."
                 )
             return user
-    headers = {"WWW-Authenticate": _joined(method.challenge for method in methods)}
+    headers = {"WWW-Authenticate": challenge(methods)}
     if methods and read_authorization(req)[0]:
         raise Unauthorized(
             "auth.invalid",
@@ -84,6 +84,11 @@ def authenticate(
     if required:
         raise Unauthorized("auth.required", "This needs a login.", headers=headers)
     return None
+
+
+def challenge(methods: Iterable[AuthenticationBase]) -> str:
+    """Return what ``WWW-Authenticate`` says when none of these methods knows the caller."""
+    return _joined(method.challenge for method in methods)
 
 
 def read_authorization(req: falcon.Request) -> tuple[str, str]:

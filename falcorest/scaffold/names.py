@@ -135,7 +135,7 @@ def attribute_names(stored: Iterable[str], taken: Iterable[str] = ()) -> dict[st
         if name not in names:
             draft = _draft(name)
             names[name] = _unique(draft, {*names.values(), *_TAKEN, *taken})
-    return names
+    return {name: names[name] for name in stored}
 
 
 def _is_attribute(name: str) -> bool:

@@ -19,8 +19,8 @@ MAX_KEYS = 200
 #: How many ObjectIds of one place are looked for in other collections.
 MAX_IDS = 100
 
-#: Integers that a double holds exactly.
-_EXACT = range(-(2**53), 2**53 + 1)
+#: Up to here, a double holds every integer exactly.
+_EXACT = 2**53
 
 #: The kinds that fields are made for. Everything else is shown as it is.
 SCALARS = ("string", "int", "double", "decimal", "bool", "date", "objectId", "uuid", "binary")
@@ -135,7 +135,7 @@ class Shape:
             for item in value:
                 self._items().add(item)
         elif kind == "int":
-            self.inexact = self.inexact or value not in _EXACT
+            self.inexact = self.inexact or abs(value) > _EXACT
         elif kind == "double":
             self.non_finite = self.non_finite or not math.isfinite(value)
         elif kind == "objectId" and len(self.ids) < MAX_IDS:

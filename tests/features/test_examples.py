@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pymongo import MongoClient
 
 from falcorest.auth import TokenIssuer
 from falcorest.demo import documents
+from tests.examples import EXAMPLES, note, noted, runs
 from tests.support import (
     SECRET,
     Server,
@@ -28,7 +29,6 @@ from tests.support import (
     serve,
 )
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 BESIDE_PYTHON = str(Path(sys.executable).parent)
 
 #: Scripts whose output stands beside them as ``.out``, with the settings that they need.
@@ -43,13 +43,8 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "updates/updates.sh": {},
 }
 
-_run = {name for script in SCRIPTS for name in (script, f"{script.removesuffix('.sh')}.out")}
-
-
-def runs(*names: str) -> Callable[[Any], Any]:
-    """Hand example files to a test, as ``files``, and note that it runs them."""
-    _run.update(names)
-    return pytest.mark.parametrize("files", [[EXAMPLES / name for name in names]], ids=[names[0]])
+for _script in SCRIPTS:
+    note(_script, f"{_script.removesuffix('.sh')}.out")
 
 
 @pytest.fixture
@@ -101,7 +96,7 @@ def test_every_example_is_run() -> None:
         for path in EXAMPLES.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert there == _run
+    assert there == noted()
 
 
 @pytest.mark.live
