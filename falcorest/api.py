@@ -17,7 +17,7 @@ from falcorest.views import ResourceView, View, log_failure
 
 V = TypeVar("V", bound=ResourceView)
 
-_PLACE = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PLACE = re.compile(r"(/[^\s/{}?#%\x00-\x1f\x7f]+)+")
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -121,7 +121,7 @@ class FalcoRest:
         if _PLACE.fullmatch(place) is None:
             raise ConfigurationError(
                 f"{type(view).__name__}: {url!r} is no place for a view; it starts with a slash, "
-                "and its parts have letters, digits and -._~ in them."
+                "and its parts aren't empty and hold no space and none of {}?#%."
             )
         for app in self._apps:
             _route(app, view, place)

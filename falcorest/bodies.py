@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,17 +18,18 @@ from falcorest.updates import Update, is_update, update_from_fields, update_from
 # ------------------------------------------------------------------------------- with a schema
 
 
-def load(declaration: Declaration, body: Any, *, partial: bool) -> Document:
+def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool = True) -> Document:
     """Turn a parsed body into what is stored, by the schema of a resource.
 
     Args:
         declaration: Whose schema it is.
         body: API names.
-        partial: Whether it changes a document, and so may lack required fields. What is nested
-            in it has to be whole, because it replaces what is stored.
+        partial: Whether it may lack required fields. What is nested in it has to be whole,
+            because it replaces what is stored.
+        changing: Whether it changes a document.
 
     Returns:
-        Stored names; of a partial body, dotted paths for fields that are stored in a path.
+        Stored names; for a change, dotted paths for fields that are stored in a path.
 
     Raises:
         marshmallow.ValidationError: It doesn't fit the schema.
@@ -40,7 +41,7 @@ def load(declaration: Declaration, body: Any, *, partial: bool) -> Document:
     if type(loaded) is not dict:
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
     data: Document = to_bson(loaded)
-    return _with_paths(declaration, data) if partial and declaration.paths else data
+    return _with_paths(declaration, data) if changing and declaration.paths else data
 
 
 def _with_paths(declaration: Declaration, data: Document) -> Document:
@@ -56,12 +57,11 @@ def _with_paths(declaration: Declaration, data: Document) -> Document:
     return {name: value for name, value in data.items() if name not in roots or value != {}}
 
 
-def change(data: Mapping[str, Any], absent: Mapping[str, Any] | None = None) -> Update:
+def change(data: Mapping[str, Any], absent: Iterable[str] = ()) -> Update:
     """Return the update that sets some fields and takes others away."""
     update: Update = {"$set": dict(data)} if data else {}
-    if absent:
-        update["$unset"] = dict.fromkeys(absent, "")
-    return update
+    unset = dict.fromkeys(absent, "")
+    return {**update, "$unset": unset} if unset else update
 
 
 @contextmanager

@@ -247,8 +247,8 @@ class Names:
             if related.collection is not None:
                 problem = f"{related.__name__} has a collection, and the field embeds documents."
                 self.wrong("related_resources", f"{name!r}: {problem}")
-            if "has_read_permission" in related.overridden:
-                problem = f"{related.__name__} is embedded and can't have a read permission."
+            if any(name.endswith("_permission") for name in related.overridden):
+                problem = f"{related.__name__} is embedded, so it can't have permissions."
                 self.wrong("related_resources", f"{name!r}: {problem}")
         elif isinstance(leaf, Reference):
             kind = REFERENCE

@@ -16,8 +16,10 @@ from bson import ObjectId
 from falcorest.bodies import located
 from falcorest.declaration import Declaration
 from falcorest.errors import BodyError, NotFound
+from falcorest.methods import Replace, Update
 from falcorest.naming import Relation
 from falcorest.query import Document
+from falcorest.resource import Resource
 
 
 @dataclass
@@ -59,12 +61,16 @@ class Writer(Protocol):
     """What reads and prepares the documents of a resource, see :mod:`falcorest.writing`."""
 
     declaration: Declaration
+    resource: Resource
 
     def related(self, relation: Relation) -> Self:
         """Return the one for a relation."""
 
     def read(self, identity: Any) -> Document:
         """Return one document to be changed."""
+
+    def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
+        """Return what of a body isn't what was read."""
 
     def prepare_create(self, body: Any) -> Write:
         """Validate and permit a new document."""
@@ -101,6 +107,8 @@ def take_objects(writer: Writer, body: Any) -> tuple[Any, list[Write]]:
         relation = declaration.relations[name]
         value = body.get(relation.api)
         related = writer.related(relation)
+        if related.resource.view_method is Replace:
+            related.resource.view_method = Update
 
         def take(item: Any, *place: str, related: Writer = related) -> Any:
             if not isinstance(item, dict):
@@ -129,6 +137,8 @@ def _prepare(related: Writer, item: dict[str, Any]) -> Write:
         pass
     else:
         rest = {key: value for key, value in item.items() if key != name}
+        # NOTE: what was read may be sent back by somebody who may not change it.
+        rest = related.only_changed(rest, document)
         if rest:
             return related.prepare_update(document, rest)
         return Write(document["_id"], document, lambda data: data)

@@ -138,7 +138,8 @@ class Resource(Attributes):
         if not has_schema(type(self)):
             return load_document(data)
         partial = document is not None and self.view_method is not Replace
-        return load(declaration_of(type(self)), data, partial=partial)
+        declaration = declaration_of(type(self))
+        return load(declaration, data, partial=partial, changing=document is not None)
 
     def create_object(self, data: Document) -> Document:
         """Store a new document and return it."""

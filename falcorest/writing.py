@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
 from falcorest import bson_json
@@ -115,7 +115,8 @@ class Writer(Reader):
         document = self.read(identity)
         kind = self._kind(document)
         self.permit("has_delete_permission", document, kind)
-        self._hook("delete_object", kind)(document)
+        with located():
+            self._hook("delete_object", kind)(document)
 
     def delete_many(self, query: Query) -> int:
         """Remove the documents that a filter matches, all or nothing where possible."""
@@ -221,8 +222,9 @@ class Writer(Reader):
 
     def _update_each(self, query: Query, body: Any) -> Updated:
         documents = self.service.find_affected(query)
-        if not documents:
-            require_object(body)
+        if not documents and not self.declaration.children:
+            with located():
+                load(self.declaration, body, partial=True)
         writes = [self.prepare_update(document, body) for document in documents]
         for write in writes:
             write.run()
@@ -242,7 +244,8 @@ class Writer(Reader):
         for document, kind in zip(documents, kinds, strict=True):
             self.permit("has_delete_permission", document, kind)
         for document, kind in zip(documents, kinds, strict=True):
-            self._hook("delete_object", kind)(document)
+            with located():
+                self._hook("delete_object", kind)(document)
         return len(documents)
 
     # ----------------------------------------------------------------- what hooks do by default
@@ -270,13 +273,8 @@ class Writer(Reader):
             return change(data)
         # NOTE: what the schema doesn't know, or doesn't load, isn't the client's to take away.
         kind = self if document is None else self._kind(document)
-        roots = {path.partition(".")[0] for path in data}
-        absent = [
-            path
-            for path in kind.declaration.stored_loaded
-            if path not in data and path.partition(".")[0] not in roots and path != "_id"
-        ]
-        return change(data, dict.fromkeys(absent))
+        stored = (path for path in kind.declaration.stored_loaded if path != "_id")
+        return change(data, [path for path in stored if not any(_overlap(path, p) for p in data)])
 
     def _own(self, data: Document, identity: Any = None) -> Document:
         """Refuse another ``_id``, and leave the same one out."""
@@ -298,23 +296,32 @@ class Writer(Reader):
         Raises:
             BodyError: It is something else.
         """
-        declaration = self.declaration
-        sent = declaration.read_only.intersection(require_object(body))
-        if not sent:
-            return body
-        names = tuple(declaration.by_api[api] for api in sent)
-        known = self._names
-        self._names = names
+        sent = self.declaration.read_only.intersection(require_object(body))
+        changed = self._changed(body, document, sent) if sent else ()
+        for api in changed:
+            raise BodyError(
+                "body.invalid",
+                f"{api} can't be written.",
+                field_errors={api: ["It can't be written."]},
+            )
+        return {api: value for api, value in body.items() if api not in sent} if sent else body
+
+    def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
+        """Return what of a body isn't what was read."""
+        known = self.declaration.by_api.keys() & body.keys()
+        same = known - self._changed(body, document, known)
+        return {api: value for api, value in body.items() if api not in same}
+
+    def _changed(
+        self, body: dict[str, Any], document: Document, names: Iterable[str]
+    ) -> frozenset[str]:
+        """Return which of some API names are something else in a body than what is shown."""
+        own, self._names = self._names, tuple(self.declaration.by_api[api] for api in names)
         shown = self.dump([document])[0] or {}
-        self._names = known
-        for api in sent:
-            if api not in shown or _as_json(shown[api]) != body[api]:
-                raise BodyError(
-                    "body.invalid",
-                    f"{api} can't be written.",
-                    field_errors={api: ["It can't be written."]},
-                )
-        return {api: value for api, value in body.items() if api not in sent}
+        self._names = own
+        return frozenset(
+            api for api in names if api not in shown or _as_json(shown[api]) != body[api]
+        )
 
     def _holds_objects(self, body: Any, identity: Any = None) -> bool:
         return any(holds_objects(kind.declaration, body) for kind in (self, *self._kinds()))
@@ -348,6 +355,11 @@ class Writer(Reader):
         if name not in kind.declaration.loaded_names:
             body = {api: value for api, value in body.items() if api != name}
         return kind, body
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Tell whether a stored path is another one, or leads to it, or is led to by it."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _wrong_kind(name: str, problem: str) -> BodyError:

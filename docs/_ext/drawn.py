@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
+from falcorest import fields, methods, schema
+from falcorest.attributes import ATTRIBUTES, Attributes
 from falcorest.cli import main
-from falcorest.dialects import typed
+from falcorest.dialects import suffix, typed
 from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
-from falcorest.operators import BSON_TYPES, OPERATORS
+from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS, Operator
+from falcorest.resource import HOOKS, Resource
 from falcorest.settings import SETTINGS, Setting
 from falcorest.updates import UPDATE_OPERATORS
 
@@ -48,6 +51,31 @@ UPDATES = {
         "any value; or an object with ``$each`` (a list)",
         "Appends to a list what isn't in it.",
     ),
+}
+
+#: The hooks of a Resource in the order in which they run, by what runs them. The code names
+#: them; one without a place fails the build.
+STEPS = {
+    "List": (
+        *("get_fields", "get_optional_fields", "get_max_limit", "has_read_permission"),
+        *("get_objects", "serialize", "handle_serialization_error"),
+    ),
+    "Fetch": (
+        *("get_fields", "get_optional_fields", "has_read_permission", "get_object", "serialize"),
+        "handle_serialization_error",
+    ),
+    "Create, BulkCreate": (
+        *("validate_request", "has_add_permission", "create_object", "get_fields", "serialize"),
+    ),
+    "Update, Replace": (
+        *("has_read_permission", "get_object", "has_change_permission", "validate_request"),
+        *("update_object", "get_fields", "serialize"),
+    ),
+    "BulkUpdate": (
+        *("has_read_permission", "has_change_permission", "validate_request", "update_object"),
+    ),
+    "Delete": ("has_read_permission", "get_object", "has_delete_permission", "delete_object"),
+    "BulkDelete": ("has_read_permission", "has_delete_permission", "delete_object"),
 }
 
 _TAKES = {"scalar": "any hint that is no list", "list": "a ``list-`` hint"}
@@ -114,6 +142,111 @@ def codes() -> str:
     return table(("Code", "Status", "Meaning"), rows)
 
 
+def attributes() -> str:
+    """Return what a Resource class can say, which stands in a docstring, with the defaults."""
+    texts = _documented(Attributes)
+    if texts.keys() != ATTRIBUTES.keys():
+        raise LookupError(f"texts don't fit: {sorted(texts.keys() ^ ATTRIBUTES.keys())}")
+    rows = [
+        (literal(name), literal(repr(getattr(Attributes, name))), texts[name])
+        for name in ATTRIBUTES
+    ]
+    return table(("Attribute", "Default", "Meaning"), rows)
+
+
+def _documented(kind: type) -> dict[str, str]:
+    """Return the texts below ``Attributes:`` in the docstring of a class, by name."""
+    text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^    (\w+): ((?:.|\n        )+)", text, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in entries}
+
+
+def hooks() -> str:
+    """Return the hooks of a Resource."""
+    rows = [
+        (literal(f"{name}{_signature(name)}"), _first_line(getattr(Resource, name)))
+        for name in HOOKS
+    ]
+    return table(("Hook", "What it does"), rows)
+
+
+def _signature(name: str) -> str:
+    """Return the parameters of a hook as an author writes them, types left out."""
+    parameters = inspect.signature(getattr(Resource, name)).parameters.values()
+    return "(%s)" % ", ".join(
+        one.name
+        if one.default is one.empty
+        else f"{one.name}={one.default if one.default is None else 'EVERYTHING'}"
+        for one in parameters
+    )
+
+
+def _first_line(documented: object) -> str:
+    return inspect.cleandoc(documented.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def steps() -> str:
+    """Return the order in which the hooks of a Resource run."""
+    unknown = {name for names in STEPS.values() for name in names} ^ set(HOOKS)
+    if unknown:
+        raise LookupError(f"steps don't fit: {sorted(unknown)}")
+    rows = [(title, ", ".join(map(literal, names))) for title, names in STEPS.items()]
+    return table(("Method", "Hooks, in this order"), rows)
+
+
+def suffixes() -> str:
+    """Return the filter operators of declared resources."""
+    rows = [(_class(one), _written(one), one.meaning) for one in DECLARED]
+    return table(("Operator", "In a query string", "Matches when the field"), rows)
+
+
+def _written(operator: type[Operator]) -> str:
+    value = {"bool": "true", "list": "a,b"}.get(operator.takes, "value")
+    named = literal(f"field__{operator.op}={value}")
+    return f"{named}, {literal(f'field={value}')}" if operator.bare else named
+
+
+def _class(kind: type) -> str:
+    return literal(
+        f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}".replace("operators", "ops")
+    )
+
+
+def suffix_grammar() -> str:
+    """Return the grammar of query strings of declared resources."""
+    return _grammar(suffix.__doc__)
+
+
+def methods_of_views() -> str:
+    """Return what a view can list in ``methods``."""
+    rows = [
+        (
+            _class(one),
+            ", ".join(map(literal, one.on_collection)),
+            ", ".join(map(literal, one.on_item)),
+            _first_line(one),
+        )
+        for one in methods.ALL
+    ]
+    return table(("Method", "On the collection", "On one document", "What it does"), rows)
+
+
+def bson_fields() -> str:
+    """Return falcorest's own fields."""
+    rows = [
+        (_class(one), _first_line(one))
+        for one in (fields.ObjectId, fields.Reference, fields.Decimal128, fields.Binary)
+    ]
+    return table(("Field", "What it is"), rows)
+
+
+def stored() -> str:
+    """Return how values are stored; that stands in a docstring as a table."""
+    lines = inspect.cleandoc(schema.__doc__ or "").splitlines()
+    borders = [index for index, line in enumerate(lines) if line.startswith("===")]
+    return "\n".join(lines[borders[0] : borders[-1] + 1])
+
+
 def updates() -> str:
     """Return the update operators."""
     if UPDATES.keys() != UPDATE_OPERATORS.keys():
@@ -124,7 +257,11 @@ def updates() -> str:
 
 def grammar() -> str:
     """Return the grammar of the query language, which stands in the docstring of its parser."""
-    text = inspect.cleandoc(typed.__doc__ or "").partition("::\n\n")[2]
+    return _grammar(typed.__doc__)
+
+
+def _grammar(documentation: str | None) -> str:
+    text = inspect.cleandoc(documentation or "").partition("::\n\n")[2]
     lines = []
     for line in text.splitlines():
         if line and not line.startswith(" "):
@@ -191,5 +328,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "codes": codes,
     "updates": updates,
     "grammar": grammar,
+    "attributes": attributes,
+    "hooks": hooks,
+    "steps": steps,
+    "suffixes": suffixes,
+    "suffix-grammar": suffix_grammar,
+    "methods": methods_of_views,
+    "fields": bson_fields,
+    "stored": stored,
     "commands": commands,
 }

@@ -23,10 +23,14 @@ echo
 curl -s "$API/posts/?tags__not__in=news,travel&_fields=title"
 echo
 
-# Without a rating; in capitals or not; the lowest first.
+# Without a rating; and without a text in the title, in capitals or not.
 curl -s "$API/posts/?rating__exists=false&_fields=title"
 echo
-curl -s "$API/posts/?title__not__icontains=KYOTO&_order_by=rating&_limit=1&_fields=_all"
+curl -s "$API/posts/?title__not__icontains=KYOTO&_fields=title"
+echo
+
+# The best one, with the optional fields.
+curl -s "$API/posts/?_order_by=-rating&_limit=1&_fields=_all"
 echo
 
 # What isn't declared, and what doesn't convert.
