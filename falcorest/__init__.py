@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from falcorest import fields, methods, operators
 from falcorest.api import FalcoRest
+from falcorest.auth import AuthenticationBase
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
 from falcorest.query import Query
 from falcorest.resource import Resource
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from falcorest.server import create_app
 
 __all__ = [
+    "AuthenticationBase",
     "ConfigurationError",
     "FalcoRest",
     "FalcorestError",

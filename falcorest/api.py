@@ -17,7 +17,8 @@ from falcorest.views import ResourceView, View, log_failure
 
 V = TypeVar("V", bound=ResourceView)
 
-_PLACE = re.compile(r"(/[^\s/{}?#%\x00-\x1f\x7f]+)+")
+# APPSEC: Falcon writes routes into Python source that it compiles, quotes and all.
+_PLACE = re.compile(r"(/[^\s/{}?#%'\"\\\x00-\x1f\x7f]+)+")
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -98,10 +99,10 @@ class FalcoRest:
             if not isinstance(view_class, type) or not issubclass(view_class, ResourceView):
                 raise ConfigurationError(f"register: {view_class!r} is no ResourceView.")
             view = view_class(name, url.rstrip("/"), self.db, self._transactions)
-            view.authentication_methods = (  # type: ignore[misc]
-                as_methods(view_class.authentication_methods) or self._authentication_methods
-            )
-            view.challenge = challenge(view.authentication_methods)
+            own = view_class.authentication_methods
+            methods = self._authentication_methods if own is None else as_methods(own)
+            view.authentication_methods = methods
+            view.challenge = challenge(methods)
             self.add_view(view, url)
             return view_class
 
@@ -121,7 +122,7 @@ class FalcoRest:
         if _PLACE.fullmatch(place) is None:
             raise ConfigurationError(
                 f"{type(view).__name__}: {url!r} is no place for a view; it starts with a slash, "
-                "and its parts aren't empty and hold no space and none of {}?#%."
+                "and its parts aren't empty and have no space, quote, backslash, {}?#% in them."
             )
         for app in self._apps:
             _route(app, view, place)

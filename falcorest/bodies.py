@@ -12,7 +12,7 @@ from falcorest import bson_json
 from falcorest.declaration import Declaration
 from falcorest.errors import BodyError
 from falcorest.query import Document
-from falcorest.schema import to_bson
+from falcorest.schema import name_errors, to_bson
 from falcorest.updates import Update, is_update, update_from_fields, update_from_operators
 
 # ------------------------------------------------------------------------------- with a schema
@@ -40,7 +40,12 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
     loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
     if type(loaded) is not dict:
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
-    data: Document = to_bson(loaded)
+    try:
+        data: Document = to_bson(loaded)
+    except marshmallow.ValidationError as error:
+        raise marshmallow.ValidationError(name_errors(schema, error.messages)) from error
+    except BodyError as error:
+        raise _refusal((), name_errors(schema, error.field_errors), error.code) from error
     return _with_paths(declaration, data) if changing and declaration.paths else data
 
 
@@ -70,9 +75,7 @@ def located(*place: str) -> Iterator[None]:
     try:
         yield
     except marshmallow.ValidationError as error:
-        messages: Any = (
-            error.messages_dict if isinstance(error.messages, dict) else {"_schema": error.messages}
-        )
+        messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise _refusal(place, messages, "body.invalid") from error
     except BodyError as error:
         if not place:

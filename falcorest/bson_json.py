@@ -16,8 +16,8 @@ import math
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import DecimalException
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, DecimalException
 from typing import Any, NoReturn
 
 import orjson
@@ -150,6 +150,12 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
     DBRef: lambda value: _spell_non_finite(dict(value.as_doc())),
     MinKey: lambda value: {"$minKey": 1},
     MaxKey: lambda value: {"$maxKey": 1},
+    # NOTE: what isn't stored, but may be what a schema or a hook shows.
+    Decimal: str,
+    date: date.isoformat,
+    time: time.isoformat,
+    timedelta: timedelta.total_seconds,
+    uuid.UUID: str,
     Mapping: dict,
     str: str.__str__,
     int: int,

@@ -181,15 +181,7 @@ def scaffold(collections: tuple[str, ...], sample: int) -> None:
     Without COLLECTION, all that can be served. The database is only read.
     """
     settings = load_settings()
-    if settings.engine == IN_MEMORY:
-        raise ConfigurationError(
-            "MONGODB_URI: a database in memory is empty when a command starts; there is nothing "
-            "to look at."
-        )
-    with (
-        _opened(settings, serving=False) as (settings, _),
-        _connected(settings) as database,
-    ):
+    with _opened(settings, serving=False) as (settings, _), _connected(settings) as database:
         text = write_module(settings, database, collections, sample=sample, say=_say)
     # NOTE: Python source is UTF-8, whatever the terminal takes.
     sys.stdout.buffer.write(text.encode())

@@ -36,7 +36,7 @@ def read_filters(names: Names) -> dict[str, DeclaredFilter]:
     """Return the filters that a resource declares, by the names of their parameters."""
     filters: dict[str, DeclaredFilter] = {}
     for path, operators in names.resource.filters.items():
-        found = resolve(names, path)
+        found = resolve(names, path) if isinstance(path, str) else None
         if found is None:
             names.wrong("filters", f"there is no field {path!r}.")
         elif found.hidden:
@@ -45,12 +45,23 @@ def read_filters(names: Names) -> dict[str, DeclaredFilter]:
             names.wrong("filters", f"{path!r}: a list of operators is expected.")
         else:
             for given in operators:
-                operator = given() if isinstance(given, type) else given
-                if isinstance(operator, Operator):
-                    _add_filter(names, filters, path, found, operator)
+                operator = _operator(given)
+                if operator is None:
+                    names.wrong("filters", f"{path!r}: {given!r} is no operator with an op.")
                 else:
-                    names.wrong("filters", f"{path!r}: {given!r} is no operator.")
+                    _add_filter(names, filters, path, found, operator)
     return filters
+
+
+def _operator(given: Any) -> Operator | None:
+    if isinstance(given, type) and issubclass(given, Operator):
+        try:
+            given = given()
+        except TypeError:
+            return None
+    if not isinstance(given, Operator) or not isinstance(getattr(given, "op", None), str):
+        return None
+    return given
 
 
 def _add_filter(

@@ -48,9 +48,14 @@ class Middleware:
         if not isinstance(resource, ResourceView):
             return
         view = resource
+        if params and not params["id"].strip("/"):
+            # NOTE: Falcon takes the place of a collection that isn't served for an empty id.
+            raise falcon.HTTPRouteNotFound
         method = (view.item_methods if params else view.collection_methods).get(req.method)
         if method is None:
-            return
+            if req.method == "OPTIONS":
+                return
+            raise method_not_allowed(view.allowed("_item" if params else ""))
         if view.authentication_methods:
             req.env[CHALLENGE] = view.challenge
             required = req.method not in view.public_methods

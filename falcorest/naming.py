@@ -81,7 +81,9 @@ class Names:
         self._read_relations()
         self._read_children()
         self._require_unique_names()
+        #: Schema names by API names, and API names by stored names.
         self.by_api = {api: name for name, api in self.api.items()}
+        self.by_stored = {path: self.api[name] for name, path in self.stored.items()}
         #: The schema names that are shown unless a request says otherwise.
         self.shown = self._read_shown()
         #: The schema names of references in whose place objects are written.
@@ -136,6 +138,8 @@ class Names:
         for name, api in resource.rename_fields.items():
             if name not in self.api:
                 self.wrong("rename_fields", f"there is no field {name!r}.")
+            elif not isinstance(api, str) or not api:
+                self.wrong("rename_fields", f"{name!r}: a name is expected, not {api!r}.")
             else:
                 self.api[name] = api
 

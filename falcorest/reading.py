@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import falcon
@@ -15,7 +16,7 @@ from falcorest.errors import Problem, QueryError, ServerError
 from falcorest.naming import Relation
 from falcorest.query import EVERYTHING, Document, Filter, Query, conjunction
 from falcorest.related import show_related, uri_of
-from falcorest.service import CollectionService, not_found
+from falcorest.service import CollectionService, DocumentStream, not_found
 
 if TYPE_CHECKING:
     from falcorest.resource import Resource
@@ -60,6 +61,8 @@ class Reader:
     def find(self, query: Query) -> tuple[Any, bool | None, Mapping[str, Any]]:
         """Return the documents of a list, whether more follow, and what else it says."""
         documents, has_more, *extra = self.resource.get_objects(self.readable(self.select(query)))
+        if not isinstance(documents, (list, DocumentStream)):
+            documents = list(documents)
         return documents, has_more, extra[0] if extra else {}
 
     def fetch(self, identity: Any, query: Query) -> Document:
@@ -87,27 +90,39 @@ class Reader:
         declaration = self.declaration
         if not declaration.has_schema:
             return query
-        names = tuple(self.resource.get_fields())
-        if query.fields is not None:
+        if query.fields is None:
+            names = self._usual_names()
+        else:
             available = self._available()
-            if ALL_FIELDS not in query.fields:
-                for api in query.fields:
-                    if api not in available and not any(
-                        api in child._available() for child in self._kinds()
-                    ):
-                        raise _unknown_field(api, available)
-                names = tuple(available[api] for api in query.fields if api in available)
-            else:
+            everywhere = [available, *(child._available() for child in self._kinds())]
+            for api in query.fields:
+                if api != ALL_FIELDS and not any(api in one for one in everywhere):
+                    raise _unknown_field(api, dict.fromkeys(chain.from_iterable(everywhere)))
+            names = tuple(available[api] for api in query.fields if api in available)
+            if ALL_FIELDS in query.fields:
                 names = tuple(available.values())
             self._asked = query.fields
         self._names = names
         projection = None if declaration.children else declaration.select(names).projection
         return query if projection is None else replace(query, projection=projection)
 
+    def _usual_names(self) -> tuple[str, ...]:
+        """Return the names that are shown unless ``_fields`` says otherwise."""
+        names = self.resource.get_fields()
+        if "get_optional_fields" not in self.resource.overridden:
+            return tuple(names)
+        optional = set(self._known(self.resource.get_optional_fields()))
+        return tuple(name for name in self._known(names) if name not in optional)
+
     def _available(self) -> dict[str, str]:
         """Return the names that ``_fields`` may name, by API name."""
         names = (*self.resource.get_fields(), *self.resource.get_optional_fields())
-        return {self.declaration.api.get(name, name): name for name in self._known(names)}
+        fields = self.declaration.fields
+        return {
+            self.declaration.api.get(name, name): name
+            for name in self._known(names)
+            if name not in fields or not fields[name].load_only
+        }
 
     def _known(self, names: Iterable[str]) -> Iterator[str]:
         for given in names:
@@ -258,7 +273,7 @@ class Reader:
 
     def _dump(self, documents: Sequence[Document]) -> list[dict[str, Any]]:
         if self._names is None:
-            self._names = tuple(self.resource.get_fields())
+            self._names = self._usual_names()
         selection = self.declaration.select(self._names)
         if selection.plan is None:
             shown: list[dict[str, Any]] = [{**document} for document in documents]
@@ -328,7 +343,7 @@ class Reader:
 _DUMPING = ("serialize", "handle_serialization_error")
 
 
-def _unknown_field(api: str, available: Mapping[str, str]) -> QueryError:
+def _unknown_field(api: str, available: Iterable[str]) -> QueryError:
     known = ", ".join(available)
     return QueryError(
         "query.unknown_field",

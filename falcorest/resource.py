@@ -54,7 +54,7 @@ class Resource(Attributes):
         cls.declaration = None
         related = (*cls.related_resources.values(), *cls.child_document_resources.values())
         # NOTE: what a function will return may not be there yet; that waits for register().
-        if all(isinstance(one, type) for one in related):
+        if all(isinstance(one, type) or not callable(one) for one in related):
             declare(cls)
 
     def __init__(
@@ -63,8 +63,9 @@ class Resource(Attributes):
         self.req = req
         self.view_method = view_method
         self.service = service
-        #: What works for it in this request.
+        #: What works for it in this request, and whether the schema has been asked.
         self._at_work: Any = None
+        self._loaded = False
 
     # -------------------------------------------------------------------------- what is shown
 
@@ -123,7 +124,9 @@ class Resource(Attributes):
         return self.service.get(identity, query)
 
     def validate_request(self, data: Any, document: Document | None = None) -> Document:
-        """Turn the body of a request into what is stored.
+        """Turn the body of a request into what is stored, by the schema.
+
+        What returns a body without calling this one has it loaded nevertheless.
 
         Args:
             data: The body; API names.
@@ -135,6 +138,7 @@ class Resource(Attributes):
         Raises:
             marshmallow.ValidationError: It is answered with 400.
         """
+        self._loaded = True
         if not has_schema(type(self)):
             return load_document(data)
         partial = document is not None and self.view_method is not Replace
@@ -143,7 +147,7 @@ class Resource(Attributes):
 
     def create_object(self, data: Document) -> Document:
         """Store a new document and return it."""
-        return self.service.insert(data)
+        return self.service.insert(self._at_work.as_stored(data))
 
     def update_object(self, document: Document, data: Document) -> Document:
         """Change a document.

@@ -24,6 +24,7 @@ import functools
 import ipaddress
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import marshmallow
@@ -48,9 +49,55 @@ def to_bson(value: Any) -> Any:
 
     Raises:
         BodyError: A key may not be stored (400).
-        ValidationError: A number is out of the range that can be stored.
+        ValidationError: A number or a time is out of the range that can be stored.
     """
-    return decode(_to_bson(value))
+    try:
+        return decode(_to_bson(value))
+    except marshmallow.ValidationError as error:
+        raise marshmallow.ValidationError(_refusals(value)) from error
+
+
+def _refusals(value: Any) -> Any:
+    """Return what is wrong with a value that can't be stored, nested as it is; else None."""
+    if isinstance(value, Mapping):
+        named = {_key(key): _refusals(item) for key, item in value.items()}
+    elif isinstance(value, (list, tuple)):
+        named = {str(index): _refusals(item) for index, item in enumerate(value)}
+    else:
+        try:
+            _to_bson(value)
+        except marshmallow.ValidationError as error:
+            return error.messages
+        return None
+    return {name: refusal for name, refusal in named.items() if refusal is not None} or None
+
+
+def name_errors(schema: marshmallow.Schema, errors: Any) -> dict[str, Any]:
+    """Return errors that are nested by stored names, by the names that a schema loads.
+
+    Args:
+        schema: Its fields have those names.
+        errors: As :func:`to_bson` names them.
+    """
+    named: dict[str, Any] = {}
+    for name, field in schema.load_fields.items():
+        below = errors
+        for part in (name if field.attribute is None else field.attribute).split("."):
+            below = below.get(part) if isinstance(below, dict) else None
+        if below:
+            api = name if field.data_key is None else field.data_key
+            named[api] = _name_below(field, below)
+    return named or {"_schema": [str(errors)]}
+
+
+def _name_below(field: ma.Field[Any], errors: Any) -> Any:
+    if isinstance(errors, dict) and isinstance(field, (ma.List, ma.Nested)):
+        if isinstance(field, ma.List):
+            return {index: _name_below(field.inner, below) for index, below in errors.items()}
+        if field.schema.many or field.many:
+            return {index: name_errors(field.schema, below) for index, below in errors.items()}
+        return name_errors(field.schema, errors)
+    return errors
 
 
 def _to_bson(value: Any) -> Any:
@@ -79,7 +126,10 @@ def _key(key: Any) -> str:
 
 def _from_datetime(value: dt.datetime) -> dt.datetime:
     if value.tzinfo is not None:
-        value = value.astimezone(dt.UTC).replace(tzinfo=None)
+        try:
+            value = value.astimezone(dt.UTC).replace(tzinfo=None)
+        except OverflowError as error:
+            raise marshmallow.ValidationError("In UTC, it isn't in the years 1 to 9999.") from error
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
@@ -211,12 +261,40 @@ def inner_fields(field: ma.Field[Any]) -> Iterator[ma.Field[Any]]:
 
 
 def _store(field: ma.Field[Any]) -> None:
+    if isinstance(field, ma.Nested):
+        field.nested = _adopted(field.nested)
     own: Any = type(field)
     kind = stored_kind(own)
     if kind is not None:
         field.__class__ = kind
     for inner in inner_fields(field):
         _store(inner)
+
+
+def _adopted(nested: Any) -> Any:
+    """Return a nested schema as one that takes what is stored."""
+    if isinstance(nested, dict):
+        return Schema.from_dict(nested)
+    if isinstance(nested, type) and not issubclass(nested, Schema):
+        return _adopted_class(nested)
+    if callable(nested) and not isinstance(nested, type):
+        return lambda: _adopted(nested())
+    return nested
+
+
+def derive(own: Any, fields: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Return a schema class that does what another one does, for what is stored.
+
+    Args:
+        own: A class of marshmallow's or of ours.
+        fields: Fields that are other ones.
+    """
+    bases = (own,) if issubclass(own, Schema) else (own, Schema)
+    meta = type("Meta", (own.Meta,), {"register": False})
+    return type(own.__name__, bases, {"Meta": meta, **fields})
+
+
+_adopted_class: Any = functools.cache(derive)
 
 
 class Schema(marshmallow.Schema):

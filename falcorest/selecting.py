@@ -11,7 +11,7 @@ import marshmallow
 from marshmallow import fields as ma
 
 from falcorest.naming import EMBEDDED, Names, Relation
-from falcorest.schema import Schema
+from falcorest.schema import derive
 from falcorest.serializer import DumpPlan
 
 #: The hooks that have a say in how a document is shown.
@@ -60,8 +60,7 @@ class Selector:
         own = self._names.resource.schema
         if own is None:
             return None
-        bases = (own,) if issubclass(own, Schema) else (own, Schema)
-        attributes: dict[str, Any] = {"Meta": type("Meta", (own.Meta,), {"register": False})}
+        fields: dict[str, Any] = {}
         for name in self._names.fields:
             field = copy.copy(own._declared_fields[name])
             field.data_key = self._names.api[name]
@@ -70,8 +69,9 @@ class Selector:
                 field = self._derive_embedded(field, relation, dumping=dumping)
             elif relation is not None and not dumping:
                 field = self._derive_reference(field, relation)
-            attributes[name] = field
-        return type(own.__name__, bases, attributes)
+            fields[name] = field
+        schema: type[marshmallow.Schema] = derive(own, fields)
+        return schema
 
     def _derive_reference(self, field: Any, relation: Relation) -> Any:
         related = self._names.of(relation.resource)

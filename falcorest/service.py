@@ -9,8 +9,10 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
+import bson
 import pymongo
-from bson import ObjectId
+from bson import CodecOptions, ObjectId
+from bson.binary import UuidRepresentation
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -143,6 +145,7 @@ class CollectionService:
         self.time_limit = time_limit(database)
         self._database = database
         self._transactions = transactions
+        self._codec = _own_codec(database)
 
     def sibling(self, name: str, policy: Policy) -> CollectionService:
         """Return the service of another collection, with which this one can write together."""
@@ -302,7 +305,7 @@ class CollectionService:
         """Store a new document and return it, with its ``_id`` in front."""
         document = with_id(document)
         self.collection.insert_one(document, **self._in_transaction())
-        return document
+        return self._as_read(document)
 
     @_operation(write=True)
     def update(self, identity: Any, update: Update, query: Query = EVERYTHING) -> None:
@@ -414,7 +417,14 @@ class CollectionService:
             self._transactions.run(work)
         except BulkWriteError as error:
             raise self._explain_insert(error, len(documents)) from error
-        return documents
+        return [self._as_read(document) for document in documents]
+
+    def _as_read(self, document: Document) -> Document:
+        """Return a document as the driver would read it, where it reads in a way of its own."""
+        if self._codec is None:
+            return document
+        read: Document = bson.decode(bson.encode(document, codec_options=self._codec), self._codec)
+        return read
 
     def _explain_insert(self, error: BulkWriteError, count: int) -> FalcorestError:
         problem = translate(error, write=True)
@@ -494,6 +504,16 @@ class CollectionService:
 class _Affected:
     count: int
     filter: Filter
+
+
+def _own_codec(database: MongoDatabase) -> CodecOptions[Document] | None:
+    """Return how documents are read, if somebody wants that in another way than we do."""
+    if in_memory(database):
+        return None
+    options = database.codec_options
+    if options.tz_aware or options.uuid_representation != UuidRepresentation.UNSPECIFIED:
+        return options
+    return None
 
 
 def _in(session: ClientSession | None) -> dict[str, Any]:

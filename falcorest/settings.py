@@ -31,7 +31,8 @@ DEFAULT_DATABASE = "falcorest"
 SECRET_BYTES = 32
 
 _HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_NAME = re.compile(r"[^\s/{}?#%\x00-\x1f\x7f]+")
+# APPSEC: Falcon writes routes into Python source that it compiles, quotes and all.
+_NAME = re.compile(r"[^\s/{}?#%'\"\\\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ class ResourceView(View):
     Attributes:
         resource: What is served.
         methods: What can be done with it.
-        authentication_methods: Asked in turn who is calling, classes or instances. None of
-            them: everybody may.
+        authentication_methods: Asked in turn who is calling, classes or instances. An empty
+            list: everybody may. None: those of the :class:`~falcorest.FalcoRest`.
         public_methods: HTTP methods that need no caller, though authentication methods are
             listed.
         dialect: How query strings are read and answers wrapped. Unless given, that of declared
@@ -78,7 +78,7 @@ class ResourceView(View):
 
     resource: ClassVar[type[Resource]]
     methods: ClassVar[Sequence[type[Method]]] = ()
-    authentication_methods: ClassVar[Sequence[Any]] = ()
+    authentication_methods: Sequence[Any] | None = None
     public_methods: ClassVar[frozenset[str]] = frozenset()
     dialect: Dialect | None = None
     max_body_bytes: ClassVar[int] = 1024 * 1024
@@ -134,6 +134,8 @@ class ResourceView(View):
             raise ConfigurationError(f"{type(self).__name__}.resource: a Resource is expected.")
         if kind.collection is None:
             raise ConfigurationError(f"{kind.__name__}.collection: a view needs one.")
+        if not self.methods:
+            raise ConfigurationError(f"{type(self).__name__}.methods: nothing would be served.")
         self.declaration = declare(kind)
         if self.dialect is None:
             self.dialect = (
@@ -240,6 +242,9 @@ class ResourceView(View):
 
     def on_patch_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Change fields of one document."""
+        self._update(req, resp, id)
+
+    def _update(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         work, _ = req.env[PREPARED]
         document = work.update(self._identity(req, id), self._read(req))
         if document is None:
@@ -250,7 +255,7 @@ class ResourceView(View):
     def on_put_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Replace a document; without a schema, put one where none was as well."""
         if self.declaration.has_schema or methods.Replace not in self.methods:
-            self.on_patch_item(req, resp, id)
+            self._update(req, resp, id)
             return
         identity = self._identity(req, id)
         work, _ = req.env[PREPARED]
@@ -329,17 +334,18 @@ _KNOWN = ("resource", "methods", "authentication_methods", "public_methods", "di
 
 
 def _check_view(view: type[ResourceView]) -> None:
-    problems = [
-        f"{view.__name__}.methods: {method!r} is no method; see falcorest.methods."
-        for method in view.methods
-        if method not in methods.ALL
-    ]
+    problems = []
+    if not isinstance(view.methods, (list, tuple)):
+        raise ConfigurationError(f"{view.__name__}.methods: a list is expected.")
+    for method in view.methods:
+        if method not in methods.ALL:
+            problems.append(f"{view.__name__}.methods: {method!r} is none of falcorest.methods.")
     for name, value in vars(view).items():
         near = difflib.get_close_matches(name, (*_KNOWN, *PERMISSIONS, "max_body_bytes"), 1, 0.8)
         # APPSEC: a view whose authentication_methods are misspelt would let everybody in.
         if near and near[0] != name:
             problems.append(f"{view.__name__}.{name}: is {near[0]} meant?")
-        if name == "authentication_methods" and not isinstance(value, (list, tuple)):
+        if name == "authentication_methods" and not isinstance(value, (list, tuple, type(None))):
             problems.append(f"{view.__name__}.{name}: a list is expected.")
     if problems:
         raise ConfigurationError(*problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from falcorest import bson_json
@@ -17,11 +18,13 @@ from falcorest.bodies import (
     require_same_id,
 )
 from falcorest.caller import challenge_of, user_of
-from falcorest.errors import BodyError, Forbidden, NotFound, Unauthorized
+from falcorest.errors import BodyError, Conflict, Forbidden, NotFound, Unauthorized
 from falcorest.methods import Replace
 from falcorest.nested import Write, holds_objects, take_objects
 from falcorest.query import EVERYTHING, Document, Query
 from falcorest.reading import Reader
+from falcorest.resource import Resource
+from falcorest.schema import to_bson
 from falcorest.service import Updated, with_id
 from falcorest.updates import Update
 
@@ -49,7 +52,9 @@ class Writer(Reader):
             raise BodyError("body.wrong_type", "The list is empty; there is nothing to store.")
         simple = not self._overrides("create_object")
         if simple and not any(self._holds_objects(body) for body in bodies):
-            return self.service.insert_many([write.data for write in self._prepare_many(bodies)])
+            documents = [write.data for write in self._prepare_many(bodies)]
+            with self._naming():
+                return self.service.insert_many(documents)
         return self.service.together(
             lambda: [write.run() for write in list(self._prepare_many(bodies))]
         )
@@ -75,7 +80,8 @@ class Writer(Reader):
         with located():
             data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
         query = self.readable(self.select(EVERYTHING))
-        return self.service.modify(identity, self._update(data), query)
+        with self._naming():
+            return self.service.modify(identity, self._update(data), query)
 
     def put(self, identity: Any, body: Any) -> bool:
         """Put a document at an ``_id`` as it stands, without a schema; tell whether it is new."""
@@ -105,7 +111,8 @@ class Writer(Reader):
             return self.service.together(lambda: self._update_each(query, body))
         with located():
             data = self._own(load(self.declaration, body, partial=True))
-        return self.service.update_many(query, self._update(data))
+        with self._naming():
+            return self.service.update_many(query, self._update(data))
 
     def delete(self, identity: Any) -> None:
         """Remove one document."""
@@ -166,8 +173,7 @@ class Writer(Reader):
         """Validate and permit a new document; nothing is written yet."""
         kind, body = self._kind_of_body(body)
         body, inside = take_objects(kind, body)
-        with located():
-            data = _require_dict(kind.resource.validate_request(body))
+        data = kind.validate(body, None)
         if kind is not self:
             data = {
                 **data,
@@ -175,7 +181,8 @@ class Writer(Reader):
             }
         data = with_id(data)
         self.permit("has_add_permission", data, kind)
-        return Write(data["_id"], data, self._located(self._hook("create_object", kind)), inside)
+        create = self._hook("create_object", kind)
+        return Write(data["_id"], data, lambda data: self._call(create, data["_id"], data), inside)
 
     def prepare_update(self, document: Document, body: Any) -> Write:
         """Validate and permit a change; nothing is written yet."""
@@ -186,25 +193,46 @@ class Writer(Reader):
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
         body, inside = take_objects(kind, kind.without_unchanged(body, document))
-        with located():
-            data = _require_dict(kind.resource.validate_request(body, document))
+        data = kind.validate(body, document)
         return self._writing_update(document, self._own(data, document["_id"]), kind, inside)
 
     def _writing_update(
         self, document: Document, data: Document, kind: Reader, inside: list[Write]
     ) -> Write:
-        update = self._located(self._hook("update_object", kind))
-        return Write(document["_id"], data, lambda data: update(document, data), inside)
+        update, identity = self._hook("update_object", kind), document["_id"]
+        return Write(
+            identity, data, lambda data: self._call(update, identity, document, data), inside
+        )
 
-    def _located(self, hook: Callable[..., Any]) -> Callable[..., Document]:
-        """Return a hook whose refusals are answers to the client."""
+    def validate(self, body: Any, document: Document | None) -> Document:
+        """Return what is stored, as the hook says; the schema is never passed by."""
+        resource = self.resource
+        resource._loaded = False
+        with located():
+            data = resource.validate_request(body, document)
+            # NOTE: an author's hook may return a body, without asking the one that it overrides.
+            if not resource._loaded:
+                data = Resource.validate_request(resource, data, document)
+        return data
 
-        def call(*arguments: Any) -> Document:
-            with located():
-                document: Document | None = hook(*arguments)
-            return self._found(document)
+    def _call(self, hook: Callable[..., Any], identity: Any, *arguments: Any) -> Document:
+        """Call a hook that writes, and return the document."""
+        with located(), self._naming():
+            document: Document | None = hook(*arguments)
+        return self.service.get(identity) if document is None else document
 
-        return call
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Name the fields of what is in the way as the client knows them."""
+        try:
+            yield
+        except Conflict as error:
+            if self.declaration.has_schema and error.field_errors:
+                names = self.declaration.by_stored
+                named = {names.get(name, name): one for name, one in error.field_errors.items()}
+                error.detail = error.detail.replace(", ".join(error.field_errors), ", ".join(named))
+                error.field_errors = named
+            raise
 
     def _prepare_many(self, bodies: list[Any]) -> Iterator[Write]:
         for index, body in enumerate(bodies):
@@ -235,7 +263,7 @@ class Writer(Reader):
         for document in documents:
             self.permit("has_change_permission", document)
         for document in documents:
-            self._located(self.resource.update_object)(document, update_of(document))
+            self._call(self.resource.update_object, document["_id"], document, update_of(document))
         return Updated(len(documents), len(documents))
 
     def _delete_each(self, query: Query) -> int:
@@ -252,8 +280,13 @@ class Writer(Reader):
 
     def modify(self, document: Document, data: Document) -> Document:
         """Change a document that has been read, and return it as it is then."""
-        update = self._update(data, document)
+        update = self._update(self.as_stored(data), document)
         return self.service.modify(document["_id"], update, self.readable(EVERYTHING))
+
+    def as_stored(self, data: Document) -> Document:
+        """Return data as it is stored, where an author's hook may have put other values in."""
+        own = self._overrides("validate_request", "create_object", "update_object")
+        return to_bson(data) if own and self.declaration.has_schema else data
 
     def remove(self, document: Document) -> None:
         """Remove a document that has been read."""
@@ -368,12 +401,6 @@ def _wrong_kind(name: str, problem: str) -> BodyError:
         f"The body doesn't fit: {name}: {problem}",
         field_errors={name: [problem]},
     )
-
-
-def _require_dict(data: Any) -> Document:
-    if type(data) is not dict:
-        raise TypeError(f"validate_request must return a dict, not {data!r}")
-    return data
 
 
 def _as_json(value: Any) -> Any:

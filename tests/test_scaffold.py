@@ -414,6 +414,7 @@ def test_indexes_become_notes_filters_and_orderings(lint: Callable[..., None]) -
             "key": Binary(UUID.bytes, 4),
             "data": b"x",
             "tags": ["a"],
+            "matrix": [[1]],
             "address": {"city": "x", "zip": "y"},
             "visits": [{"at": DAY}],
             "two__parts": 1,

@@ -57,7 +57,7 @@ UPDATES = {
 #: them; one without a place fails the build.
 STEPS = {
     "List": (
-        *("get_fields", "get_optional_fields", "get_max_limit", "has_read_permission"),
+        *("get_max_limit", "get_fields", "get_optional_fields", "has_read_permission"),
         *("get_objects", "serialize", "handle_serialization_error"),
     ),
     "Fetch": (
@@ -173,12 +173,8 @@ def hooks() -> str:
 def _signature(name: str) -> str:
     """Return the parameters of a hook as an author writes them, types left out."""
     parameters = inspect.signature(getattr(Resource, name)).parameters.values()
-    return "(%s)" % ", ".join(
-        one.name
-        if one.default is one.empty
-        else f"{one.name}={one.default if one.default is None else 'EVERYTHING'}"
-        for one in parameters
-    )
+    names = [one.name if one.default is one.empty else f"{one.name}=…" for one in parameters]
+    return f"({', '.join(names)})"
 
 
 def _first_line(documented: object) -> str:

@@ -18,6 +18,9 @@ from falcorest.query import Document
 from falcorest.scaffold.shapes import Shape
 from falcorest.settings import ResourceSettings, Settings, is_resource_name
 
+#: A name that can be a part of a URL as it is.
+_IN_URLS = re.compile(r"(?!\.\.?$)[\w.~-]+")
+
 #: How many ids are looked for at once.
 _CHUNK = 10_000
 
@@ -79,18 +82,19 @@ def look(
         )
     every = settings.replace(collections_text="*", resources={})
     everything = resolve_collections(every, database)
+    chosen = everything
     if names:
         chosen = _named(every, database, sorted(set(names)))
     else:
-        chosen = everything
         for name in find_collections(database):
             if not is_resource_name(name) and not settings.never_served(name):
                 say(f"Left out: {name!a}; it can't stand in a URL. Name it to have it.")
     if not chosen:
         raise ConfigurationError(f"DATABASE: {database.name} has no collections to serve.")
     seen = []
+    resources = _url_names([one.collection for one in chosen])
     for one in chosen:
-        seen.append(_look_at(database, one, sample))
+        seen.append(_look_at(database, one, resources[one.collection], sample))
         say(f"{one.collection!a}: looked at {seen[-1].looked_at} documents.")
     # NOTE: a view shows ids that are those of its collection.
     candidates = {one.collection for one in (*everything, *chosen) if not one.read_only}
@@ -108,14 +112,9 @@ def _named(settings: Settings, database: MongoDatabase, names: Iterable[str]) ->
         if name not in found
     ]
     served = []
-    taken = {name for name in names if is_resource_name(name)}
     for name in () if problems else names:
-        resource = name
-        if not is_resource_name(name):
-            resource = _url_name(name, taken)
-            taken.add(resource)
         one = settings.replace(
-            collections_text=None, resources={resource: ResourceSettings(collection=name)}
+            collections_text=None, resources={"any": ResourceSettings(collection=name)}
         )
         try:
             served += resolve_collections(one, database)
@@ -126,20 +125,24 @@ def _named(settings: Settings, database: MongoDatabase, names: Iterable[str]) ->
     return served
 
 
-def _url_name(name: str, taken: set[str]) -> str:
-    draft = re.sub(r"[\W_]+", "-", name).strip("-") or "collection"
-    number = 2
-    resource = draft
-    while resource in taken:
-        resource = f"{draft}-{number}"
-        number += 1
-    return resource
+def _url_names(names: Sequence[str]) -> dict[str, str]:
+    """Return what collections are called in URLs, by name."""
+    # APPSEC: Falcon writes routes into source of its own, without a care for quotes.
+    found = {name: name for name in names if _IN_URLS.fullmatch(name) is not None}
+    for name in names:
+        if name not in found:
+            draft = re.sub(r"[\W_]+", "-", name).strip("-") or "collection"
+            resource, number = draft, 2
+            while resource in found.values():
+                resource, number = f"{draft}-{number}", number + 1
+            found[name] = resource
+    return found
 
 
 # ------------------------------------------------------------------------------ one collection
 
 
-def _look_at(database: MongoDatabase, served: Served, sample: int) -> Seen:
+def _look_at(database: MongoDatabase, served: Served, resource: str, sample: int) -> Seen:
     collection = database[served.collection]
     shape = Shape(bounded=False)
     looked_at = 0
@@ -151,12 +154,12 @@ def _look_at(database: MongoDatabase, served: Served, sample: int) -> Seen:
     shape.settle()
     if served.read_only:
         total = looked_at if looked_at < sample else None
-        return Seen(served.collection, served.name, shape, looked_at, total, True, ())
+        return Seen(served.collection, resource, shape, looked_at, total, True, ())
     for rule in _rules(options.get("validator")):
         shape.apply(rule)
     total = looked_at if looked_at < sample else max(_count(database, served.collection), looked_at)
     indexes = _indexes(database, served.collection)
-    return Seen(served.collection, served.name, shape, looked_at, total, False, indexes)
+    return Seen(served.collection, resource, shape, looked_at, total, False, indexes)
 
 
 def _sample(collection: Collection[Document], size: int, *, indexed: bool) -> Iterator[Document]:

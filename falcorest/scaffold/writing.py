@@ -415,7 +415,8 @@ class _Collection:
                 return None
             names.append(self._key if top_key else part)
             shape = shape.fields[part]
-            while shape.kind == "array" and shape.items is not None:
+            if shape.kind == "array" and shape.items is not None:
+                # NOTE: a filter looks into a list, but not into lists in it.
                 in_list = True
                 shape = shape.items
         if shape.kind not in SCALARS or shape.kind not in _OPERATORS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import os
 import re
@@ -25,7 +26,7 @@ from pymongo import MongoClient
 from falcorest.auth import create_user
 from tests.declared import DeclaredApi
 from tests.examples import EXAMPLES, note, runs
-from tests.support import clean_environment, free_port, running
+from tests.support import clean_environment, falcorest, free_port, running
 
 DECLARED = EXAMPLES / "declared"
 
@@ -223,6 +224,33 @@ def test_port_in_process(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (changed.status_code, changed.json) == (200, {**post, "title": "Second post!"})
     refused = api.delete(f"/posts/{post['id']}/")
     assert (refused.status_code, "DELETE" in refused.headers["allow"]) == (405, False)
+
+
+@pytest.mark.live
+@runs("scaffold/api.py")
+def test_scaffold(
+    files: list[Path], tmp_path: Path, database_name: Callable[[str], str], load: Load
+) -> None:
+    uri = database_name("shop")
+    with MongoClient[dict[str, Any]](uri) as client:
+        shop = client["shop"]
+        shop.customers.create_index("email", unique=True)
+        for name in ("Ada", "Bob"):
+            customer: dict[str, Any] = {"name": name, "email": f"{name.lower()}@example.com"}
+            shop.customers.insert_one(customer)
+            order = {
+                "customer": customer["_id"],
+                "placed": dt.datetime(2024, 5, 1, 9, 30),
+                "lines": [{"product": "ink", "pieces": 2}],
+            }
+            shop.orders.insert_one(order if name == "Ada" else {**order, "note": "Ring twice."})
+        environment = clean_environment(MONGODB_URI=uri, DATABASE="shop")
+        done = falcorest(tmp_path, "scaffold", "customers", "orders", environment=environment)
+        assert done.returncode == 0, done.stderr
+        assert_shown(files[0], done.stdout)
+        api = caller(load(files[0])["create_app"](shop))
+        [order] = api.listed("/orders/?note__startswith=Ring")
+        assert api.get(f"/customers/{order['customer']}").json["name"] == "Bob"
 
 
 @pytest.mark.live

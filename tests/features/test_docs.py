@@ -8,20 +8,45 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import falcon
+import mongomock
 import pytest
+from falcon import testing
+from marshmallow import fields as ma
 
-from falcorest import auth, bson_json, errors
+from falcorest import (
+    FalcoRest,
+    Resource,
+    ResourceView,
+    Schema,
+    auth,
+    bson_json,
+    errors,
+    fields,
+    operators,
+)
+from falcorest.attributes import ATTRIBUTES
 from falcorest.cli import main
+from falcorest.dialects.suffix import CONTROLS
 from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
-from falcorest.operators import BSON_TYPES, OPERATORS
+from falcorest.methods import ALL
+from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS
+from falcorest.resource import HOOKS
 from falcorest.settings import SETTINGS, ResourceSettings
 from falcorest.updates import UPDATE_OPERATORS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.rst") if "_build" not in path.parts)
 IDS = [page.relative_to(DOCS).as_posix() for page in PAGES]
+
+OWN_FIELDS = [
+    name
+    for name, kind in vars(fields).items()
+    if isinstance(kind, type) and kind.__module__ == fields.__name__
+]
 
 _BLOCK = re.compile(r"( *)\.\. (code-block|code|sourcecode|parsed-literal|prompt)::")
 _INCLUDED = re.compile(r"\.\. literalinclude:: (\S+)")
@@ -58,6 +83,16 @@ def page(name: str) -> str:
         ("bson-types", "query-language", [f"``{name}``" for name in BSON_TYPES]),
         ("grammar", "query-language", ["filter ", "typed ", "group ", "member ", "element "]),
         ("codes", "errors", [f"- ``{code}``\n     - {CODES[code][0]}\n" for code in CODES]),
+        ("attributes", "resources", [f"- ``{name}``" for name in ATTRIBUTES]),
+        ("hooks", "resources", [f"- ``{name}(self" for name in HOOKS]),
+        ("steps", "resources", [f"``{name}``" for name in HOOKS]),
+        ("methods", "declared-requests", [f"- ``methods.{one.__name__}``" for one in ALL]),
+        ("suffixes", "filters", [f"- ``ops.{one.__name__}``" for one in DECLARED]),
+        ("suffixes", "filters", [f"``field__{one.op}=" for one in DECLARED]),
+        ("suffixes", "filters", [one.meaning for one in DECLARED]),
+        ("suffix-grammar", "filters", ["filter ", "path ", *CONTROLS]),
+        ("fields", "schemas", [f"- ``fields.{name}``" for name in OWN_FIELDS]),
+        ("stored", "schemas", ["``Date``", "``Decimal``", "``UUID``", "Decimal128"]),
         ("updates", "update-operators", [f"- ``{name}``" for name in UPDATE_OPERATORS]),
         ("commands", "command-line", [f"``falcorest {name} [OPTIONS]" for name in main.commands]),
         (
@@ -99,6 +134,60 @@ def test_what_has_no_table_in_the_code_is_complete() -> None:
     api = page("reference/python-api")
     assert [name for name in auth.__all__ if f":: falcorest.auth.{name}\n" not in api] == []
     assert f".. automodule:: {errors.__name__}" in api
+
+
+def test_hooks_run_in_the_order_that_is_shown(drawn: ModuleType) -> None:
+    ran: list[str] = []
+
+    def noting(name: str) -> Any:
+        def hook(self: Resource, *given: Any) -> Any:
+            ran.append(name)
+            if name == "get_optional_fields":
+                return ["fails"]
+            return getattr(Resource, name)(self, *given)
+
+        return hook
+
+    class PostSchema(Schema):
+        id = fields.ObjectId(attribute="_id", dump_only=True)
+        title = ma.String()
+
+    def fail(self: Resource, document: Any) -> None:
+        raise LookupError
+
+    said = {"collection": "posts", "schema": PostSchema, "filters": {"title": [operators.Exact]}}
+    hooks = {name: noting(name) for name in HOOKS}
+    hooks["handle_serialization_error"] = lambda self, error, document: ran.append(
+        "handle_serialization_error"
+    )
+
+    class PostView(ResourceView):
+        resource = type("PostResource", (Resource,), {**said, **hooks, "fails": fail})
+        methods = ALL
+
+    app = falcon.App()
+    FalcoRest(app, mongomock.MongoClient()["blog"]).register(name="posts", url="/posts")(PostView)
+    client = testing.TestClient(app)
+
+    def steps(method: str, url: str, **more: Any) -> tuple[str, ...]:
+        ran.clear()
+        result = client.simulate_request(method, f"/posts{url}", **more)
+        assert result.status_code < 300 or "handle_serialization_error" in ran
+        return tuple(dict.fromkeys(ran))
+
+    shown = drawn.STEPS
+    body = {"json": {"title": "a"}}
+    assert steps("POST", "", **body) == shown["Create, BulkCreate"]
+    assert steps("POST", "", json=[body["json"]]) == shown["Create, BulkCreate"]
+    post = f"/{client.simulate_get('/posts').json['data'][0]['id']}"
+    everything = {"query_string": "_fields=_all"}
+    assert steps("GET", "", **everything) == shown["List"]
+    assert steps("GET", post, **everything) == shown["Fetch"]
+    for method in ("PATCH", "PUT"):
+        assert steps(method, post, **body) == shown["Update, Replace"]
+    assert steps("PATCH", "", query_string="title=a", **body) == shown["BulkUpdate"]
+    assert steps("DELETE", post) == shown["Delete"]
+    assert steps("DELETE", "", query_string="title=a") == shown["BulkDelete"]
 
 
 def literal_blocks(text: str) -> Iterator[tuple[int, list[str]]]:

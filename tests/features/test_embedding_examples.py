@@ -43,7 +43,8 @@ def load(monkeypatch: pytest.MonkeyPatch, library_uri: str) -> Iterator[Callable
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     yield lambda path: importlib.import_module(path.stem)
-    sys.modules["library"].api.db.client.close()
+    if "library" in sys.modules:
+        sys.modules["library"].api.db.client.close()
     for path in FOLDER.glob("*.py"):
         sys.modules.pop(path.stem, None)
 
@@ -52,9 +53,12 @@ def in_process(app: Any) -> Send:
     """Call a WSGI application; it is held to PEP 3333 meanwhile."""
     client = testing.TestClient(app)
 
-    def send(method: str, url: str, body: Any = ...) -> tuple[int, dict[str, str], Any]:
+    def send(
+        method: str, url: str, body: Any = ..., **headers: str
+    ) -> tuple[int, dict[str, str], Any]:
         path, _, query_string = url.partition("?")
-        more = {} if body is ... else {"json": body}
+        more: dict[str, Any] = {} if body is ... else {"json": body}
+        more["headers"] = {name.replace("_", "-"): value for name, value in headers.items()}
         result = client.simulate_request(method, path, query_string=query_string, **more)
         is_json = result.headers.get("content-type", "").endswith("json")
         return result.status_code, dict(result.headers), result.json if is_json else result.text
@@ -124,6 +128,47 @@ def test_plain_wsgi(files: list[Path], load: Callable[[Path], Any]) -> None:
     assert_serves(send, "/api")
     for url in ("/", "/books", "/apis"):
         assert send("GET", url)[::2] == (200, OPEN)
+
+
+@runs("embedding/two_databases.py")
+def test_two_databases(
+    files: list[Path], load: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_KEY", "sesame")
+    module = load(files[0])
+    send = in_process(module.app)
+    try:
+        assert_serves(send, "")
+        url = "/archive/books"
+        status, headers, problem = send("GET", url)
+        assert (status, problem["code"]) == (401, "auth.required")
+        assert headers["www-authenticate"].startswith("ApiKey ")
+        assert send("GET", url, X_API_Key="wrong")[0] == 401
+        page = {"data": [], "has_more": False}
+        assert send("GET", url, X_API_Key="sesame")[::2] == (200, page)
+        status, headers, book = send("POST", url, {"title": "Codex"}, X_API_Key="sesame")
+        assert (status, headers["location"]) == (201, f"{url}/{book['id']}")
+        assert send("GET", f"/books/{book['id']}")[0] == 404
+    finally:
+        module.archive.db.client.drop_database(module.archive.db.name)
+
+
+@runs("embedding/own_errors.py")
+def test_own_errors(files: list[Path], load: Callable[[Path], Any]) -> None:
+    module = load(files[0])
+    send = in_process(module.app)
+    status, _, answer = send("POST", "/books", {"title": "x" * 201})
+    assert (status, answer["error"]) == (400, "body.invalid")
+    assert send("GET", "/books/none")[2]["error"] == "document.not_found"
+    assert send("GET", "/nowhere")[2] == {"title": "404 Not Found"}
+
+    class Broken:
+        def on_get(self, req: Any, resp: Any) -> None:
+            raise RuntimeError
+
+    module.app.add_route("/broken", Broken())
+    status, _, answer = send("GET", "/broken")
+    assert (status, answer["error"]) == (500, "oops")
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "waitress", "granian"])
