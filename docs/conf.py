@@ -16,9 +16,11 @@ exclude_patterns = ["_build"]
 nitpicky = True
 # NOTE: there is no intersphinx, because the build needs no network.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(falcon|pymongo|bson|collections|pathlib)\..*"),
+    (r"py:.*", r"(falcon|pymongo|bson|marshmallow|collections|hmac|pathlib)\..*"),
     (r"py:.*", r"(App|Collection|Document|MongoDatabase)"),
-    (r"py:class", r"falcorest\.(views\.ResourceView|query\.Document|database\.MongoDatabase)"),
+    (r"py:class", r"falcorest\.(views\.ResourceView|query\.Document|dialects\.base\.Dialect)"),
+    (r"py:class", r"falcorest\.(database\.(MongoDatabase|Transactions)|api\.V)"),
+    (r"py:class", r"falcorest\.service\.CollectionService"),
 ]
 
 autodoc_member_order = "bysource"

@@ -10,7 +10,7 @@ import falcon
 
 from falcorest.auth import as_methods
 from falcorest.auth.methods import challenge
-from falcorest.database import MongoDatabase, Transactions
+from falcorest.database import MongoDatabase, Transactions, in_memory
 from falcorest.errors import ConfigurationError, Problem, problem_json
 from falcorest.middleware import Middleware
 from falcorest.views import ResourceView, View, log_failure
@@ -49,6 +49,8 @@ class FalcoRest:
             raise ConfigurationError(
                 f"FalcoRest(app, db): db is a database of pymongo or mongomock, not {db!r}."
             )
+        if not in_memory(db) and not db.write_concern.acknowledged:
+            raise ConfigurationError("FalcoRest(app, db): writes must be acknowledged; w is 0.")
         self.db: MongoDatabase = db
         self._transactions = Transactions(db)
         self._authentication_methods = as_methods(authentication_methods)
@@ -70,13 +72,13 @@ class FalcoRest:
             )
         if app in self._apps:
             return
-        self._apps.append(app)
+        for view, url in self._views.items():
+            _route(app, view, url)
         app.add_middleware(Middleware(self._views))
         # NOTE: a host that wants to answer for our errors itself has said so already.
         if Problem not in app._error_handlers:
             app.add_error_handler(Problem, answer_problem)
-        for view, url in self._views.items():
-            _route(app, view, url)
+        self._apps.append(app)
 
     def register(self, *, name: str, url: str) -> Callable[[type[V]], type[V]]:
         """Serve a view; a decorator of its class.
@@ -130,28 +132,26 @@ class FalcoRest:
 
 
 def _route(app: falcon.App[Any, Any], view: View, url: str) -> None:
-    if view.allowed(""):
-        _add_route(app, url, view)
-        _add_route(app, f"{url}/", view)
+    routes: list[tuple[str, dict[str, str]]] = []
     if view.allowed("_item"):
         assert isinstance(view, ResourceView)
-        if view.declaration.has_slashes:
-            _add_route(app, f"{url}/{{id:path}}", view, suffix="item")
-        else:
-            _add_route(app, f"{url}/{{id}}", view, suffix="item")
-            _add_route(app, f"{url}/{{id}}/", view, suffix="item")
-
-
-def _add_route(app: falcon.App[Any, Any], template: str, view: View, **suffix: str) -> None:
+        of_items = [f"{url}/{{id:path}}"]
+        if not view.declaration.has_slashes:
+            of_items = [f"{url}/{{id}}", f"{url}/{{id}}/"]
+        routes += [(template, {"suffix": "item"}) for template in of_items]
+    if view.allowed(""):
+        routes += [(url, {}), (f"{url}/", {})]
     name = type(view).__name__
-    # NOTE: Falcon would put the one in the place of the other without a word.
-    found = app._router.find(template)
-    if found is not None and found[-1] == template:
-        raise ConfigurationError(f"{name}: there is something else at {template} already.")
-    try:
-        app.add_route(template, view, **suffix)
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: {template} can't be served: {error}") from error
+    for template, _ in routes:
+        # NOTE: Falcon would put the one in the place of the other without a word.
+        found = app._router.find(template)
+        if found is not None and found[-1] == template:
+            raise ConfigurationError(f"{name}: there is something else at {template} already.")
+    for template, suffix in routes:
+        try:
+            app.add_route(template, view, **suffix)
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {template} can't be served: {error}") from error
 
 
 def answer_problem(

@@ -44,18 +44,19 @@ class Middleware:
             return
         if req.method not in HTTP_METHODS:
             # NOTE: Falcon takes a method that it doesn't know for a bad request.
-            raise method_not_allowed(resource.allowed("_item" if params else ""))
+            raise method_not_allowed(resource.allowed("_item" if "id" in params else ""))
         if not isinstance(resource, ResourceView):
             return
         view = resource
-        if params and not params["id"].strip("/"):
+        is_item = "id" in params
+        if is_item and not params["id"].strip("/"):
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.
             raise falcon.HTTPRouteNotFound
-        method = (view.item_methods if params else view.collection_methods).get(req.method)
+        method = (view.item_methods if is_item else view.collection_methods).get(req.method)
         if method is None:
             if req.method == "OPTIONS":
                 return
-            raise method_not_allowed(view.allowed("_item" if params else ""))
+            raise method_not_allowed(view.allowed("_item" if is_item else ""))
         if view.authentication_methods:
             req.env[CHALLENGE] = view.challenge
             required = req.method not in view.public_methods

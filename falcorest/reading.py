@@ -16,6 +16,7 @@ from falcorest.errors import Problem, QueryError, ServerError
 from falcorest.naming import Relation
 from falcorest.query import EVERYTHING, Document, Filter, Query, conjunction
 from falcorest.related import show_related, uri_of
+from falcorest.selecting import Selection
 from falcorest.service import CollectionService, DocumentStream, not_found
 
 if TYPE_CHECKING:
@@ -223,18 +224,24 @@ class Reader:
             return self._dump_kinds(documents)
         if not self._changes_dump:
             return [*self._dump(documents)]
-        # NOTE: all at once, so that what they are related to is fetched at once.
-        try:
-            dumped = self._dump(documents)
-        except Problem:
-            raise
-        except Exception:  # noqa: BLE001 - whatever it is, it comes again, document by document
-            self._prepared = {}
-        else:
-            self._prepared = {
-                id(document): shown for document, shown in zip(documents, dumped, strict=True)
-            }
+        self._prepare(documents)
         return [self._serialize(document) for document in documents]
+
+    def _prepare(self, documents: Sequence[Document]) -> None:
+        """Dump documents at once, so that what they are related to is fetched at once.
+
+        What can't be dumped is left for later, when a hook says what becomes of it.
+        """
+        good: list[Document] = []
+        shown: list[dict[str, Any]] = []
+        for document in documents:
+            try:
+                shown += self._dump_own([document])
+            except Exception:  # noqa: BLE001, S112 - it comes again when this one is shown
+                continue
+            good.append(document)
+        show_related(self, self._selection().relations, good, shown)
+        self._prepared = {id(document): one for document, one in zip(good, shown, strict=True)}
 
     def show(self, document: Document) -> dict[str, Any]:
         """Return one document as it is shown, but for the hooks of the resource."""
@@ -271,10 +278,21 @@ class Reader:
         error = LookupError(f"{type(self.resource).__name__} has no resource for the kind {kind!r}")
         return self.resource.handle_serialization_error(error, document)
 
-    def _dump(self, documents: Sequence[Document]) -> list[dict[str, Any]]:
+    def _selection(self) -> Selection:
         if self._names is None:
             self._names = self._usual_names()
-        selection = self.declaration.select(self._names)
+        return self.declaration.select(self._names)
+
+    def _dump(self, documents: Sequence[Document]) -> list[dict[str, Any]]:
+        shown = self._dump_own(documents)
+        relations = self._selection().relations
+        if relations:
+            show_related(self, relations, documents, shown)
+        return shown
+
+    def _dump_own(self, documents: Sequence[Document]) -> list[dict[str, Any]]:
+        """Return documents as they are shown, but for what they are related to."""
+        selection = self._selection()
         if selection.plan is None:
             shown: list[dict[str, Any]] = [{**document} for document in documents]
         else:
@@ -283,8 +301,6 @@ class Reader:
             compute = getattr(self.resource, name)
             for document, one in zip(documents, shown, strict=True):
                 one[api] = compute(document)
-        if selection.relations:
-            show_related(self, selection.relations, documents, shown)
         return shown
 
     # ---------------------------------------------------------------------------------- related

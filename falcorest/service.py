@@ -220,6 +220,8 @@ class CollectionService:
                 for each of the others.
         """
         found: dict[Any, list[Document]] = {}
+        if query.limit == 0:
+            return found
         for first in range(0, len(identities), CHUNK):
             chunk = list(identities[first : first + CHUNK])
             for identity, document in self._referring(owners, chunk, field, query):
@@ -258,7 +260,10 @@ class CollectionService:
             },
             {"$unwind": "$referring"},
         ]
-        cursor = owners.collection.aggregate(pipeline, **self._in_transaction())
+        # NOTE: one answer for all of them, if it fits.
+        cursor = owners.collection.aggregate(
+            pipeline, batchSize=BATCH * len(identities), **self._in_transaction()
+        )
         return [(one["_id"], one["referring"]) for one in cursor]
 
     @_operation()

@@ -291,7 +291,7 @@ class ResourceView(View):
         return read_json(req, self.max_body_bytes)
 
     def _address(self, req: falcon.Request) -> str:
-        return quote(req.root_path + self.url)
+        return quote(req.root_path.rstrip("/") + self.url)
 
     def _answer_created(self, req: falcon.Request, resp: falcon.Response, identity: Any) -> None:
         resp.status = HTTP_201

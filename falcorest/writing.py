@@ -24,6 +24,7 @@ from falcorest.nested import Write, holds_objects, take_objects
 from falcorest.query import EVERYTHING, Document, Query
 from falcorest.reading import Reader
 from falcorest.resource import Resource
+from falcorest.returned import holds_read_only, without_read_only
 from falcorest.schema import to_bson
 from falcorest.service import Updated, with_id
 from falcorest.updates import Update
@@ -192,7 +193,7 @@ class Writer(Reader):
             return self._writing_update(document, data, self, [])
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
-        body, inside = take_objects(kind, kind.without_unchanged(body, document))
+        body, inside = take_objects(kind, kind.without_read_only(body, document))
         data = kind.validate(body, document)
         return self._writing_update(document, self._own(data, document["_id"]), kind, inside)
 
@@ -318,43 +319,34 @@ class Writer(Reader):
 
     def _needs_reading(self, body: Any) -> bool:
         """Tell whether a body holds what can only be judged by what is stored."""
-        if not self.declaration.has_schema or type(body) is not dict:
+        if not self.declaration.has_schema:
             return False
-        declaration = self.declaration
-        return self._holds_objects(body) or not declaration.read_only.isdisjoint(body)
+        return self._holds_objects(body) or holds_read_only(self.declaration, body)
 
-    def without_unchanged(self, body: Any, document: Document) -> Any:
+    def without_read_only(self, body: Any, document: Document) -> Any:
         """Take what can't be written out of a body, where it is what was read.
 
         Raises:
             BodyError: It is something else.
         """
-        sent = self.declaration.read_only.intersection(require_object(body))
-        changed = self._changed(body, document, sent) if sent else ()
-        for api in changed:
-            raise BodyError(
-                "body.invalid",
-                f"{api} can't be written.",
-                field_errors={api: ["It can't be written."]},
-            )
-        return {api: value for api, value in body.items() if api not in sent} if sent else body
+        if not holds_read_only(self.declaration, body):
+            return body
+        return without_read_only(self.declaration, body, self._shown(document, body))
 
     def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
         """Return what of a body isn't what was read."""
-        known = self.declaration.by_api.keys() & body.keys()
-        same = known - self._changed(body, document, known)
-        return {api: value for api, value in body.items() if api not in same}
+        shown = self._shown(document, body)
+        return {
+            api: value for api, value in body.items() if api not in shown or shown[api] != value
+        }
 
-    def _changed(
-        self, body: dict[str, Any], document: Document, names: Iterable[str]
-    ) -> frozenset[str]:
-        """Return which of some API names are something else in a body than what is shown."""
-        own, self._names = self._names, tuple(self.declaration.by_api[api] for api in names)
-        shown = self.dump([document])[0] or {}
+    def _shown(self, document: Document, names: Iterable[str]) -> dict[str, Any]:
+        """Return what is shown of a document under some API names, as JSON."""
+        by_api, own = self.declaration.by_api, self._names
+        self._names = tuple(by_api[api] for api in names if api in by_api)
+        (shown,) = self.dump([document])
         self._names = own
-        return frozenset(
-            api for api in names if api not in shown or _as_json(shown[api]) != body[api]
-        )
+        return {} if shown is None else dict(bson_json.parse(bson_json.dumps(shown)))
 
     def _holds_objects(self, body: Any, identity: Any = None) -> bool:
         return any(holds_objects(kind.declaration, body) for kind in (self, *self._kinds()))
@@ -401,7 +393,3 @@ def _wrong_kind(name: str, problem: str) -> BodyError:
         f"The body doesn't fit: {name}: {problem}",
         field_errors={name: [problem]},
     )
-
-
-def _as_json(value: Any) -> Any:
-    return bson_json.parse(bson_json.dumps(value))

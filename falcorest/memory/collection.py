@@ -86,6 +86,10 @@ class MemoryCollection:
     def __init__(self, collection: Any) -> None:
         self._collection = collection
 
+    def __getattr__(self, name: str) -> Any:
+        # NOTE: falcorest needs no more than there is here; somebody's hook may.
+        return getattr(self._collection, name)
+
     @property
     def _store(self) -> Any:
         # NOTE: mongomock's public methods would compare and hash the _ids in their own way.

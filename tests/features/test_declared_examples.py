@@ -86,15 +86,15 @@ _NOW = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.?\d*(?:\+00:00)?")
 
 
 def assert_shown(out: Path, printed: str) -> None:
-    if os.environ.get("WRITE_EXAMPLES"):
-        out.write_text(printed, encoding="utf-8")
     assert comparable(printed) == comparable(out.read_text(encoding="utf-8"))
 
 
-def caller(app: falcon.App[Any, Any]) -> DeclaredApi:
-    api = object.__new__(DeclaredApi)
-    api.app, api.client = app, testing.TestClient(app)
-    return api
+class Caller(DeclaredApi):
+    """Calls an application that is there already."""
+
+    def __init__(self, app: falcon.App[Any, Any]) -> None:
+        self.app = app
+        self.client = testing.TestClient(app)
 
 
 @pytest.mark.live
@@ -120,7 +120,7 @@ def test_an_example_is_served(files: list[Path], monkeypatch: pytest.MonkeyPatch
     runpy.run_path(str(files[0]))
     sys.modules.pop("kinds")
     assert served.pop("listen") == "127.0.0.1:8000"
-    assert caller(served["app"]).get("/media").json == {"data": [], "has_more": False}
+    assert Caller(served["app"]).get("/media").json == {"data": [], "has_more": False}
 
 
 @runs("declared/authentication.py")
@@ -129,7 +129,7 @@ def test_authentication(files: list[Path], load: Load) -> None:
     create_user(db.users, "ada", "correct: horse")
     token = "token-of-ada"
     db.tokens.insert_one({"_id": hashlib.sha256(token.encode()).hexdigest(), "user": "ada"})
-    api = caller(load(files[0])["create_app"](db))
+    api = Caller(load(files[0])["create_app"](db))
 
     def status(**headers: str) -> int:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -193,7 +193,7 @@ def test_port(files: list[Path], tmp_path: Path, database_name: Callable[[str], 
 def test_port_in_process(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pymongo.MongoClient", mongomock.MongoClient)
     module = load(EXAMPLES / "port" / "app.py")
-    api, db = caller(module["app"]), module["db"]
+    api, db = Caller(module["app"]), module["db"]
 
     key = {"Authorization": f"Basic {base64.b64encode(b'a key:').decode()}"}
     assert api.get("/users/").status_code == 401
@@ -248,7 +248,7 @@ def test_scaffold(
         done = falcorest(tmp_path, "scaffold", "customers", "orders", environment=environment)
         assert done.returncode == 0, done.stderr
         assert_shown(files[0], done.stdout)
-        api = caller(load(files[0])["create_app"](shop))
+        api = Caller(load(files[0])["create_app"](shop))
         [order] = api.listed("/orders/?note__startswith=Ring")
         assert api.get(f"/customers/{order['customer']}").json["name"] == "Bob"
 

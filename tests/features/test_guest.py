@@ -627,6 +627,52 @@ def test_two_databases_share_nothing(host: Host) -> None:
     assert client("DELETE", "/a/posts?title=b", X_API_Key="a").json == {"count": 0}
 
 
+class AuthorSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    name = ma.String()
+
+
+class AuthorResource(Resource):
+    collection = "authors"
+    schema = AuthorSchema
+
+
+class BookSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    author = fields.Reference("authors")
+
+
+class BookResource(Resource):
+    collection = "books"
+    schema = BookSchema
+    related_resources = {"author": AuthorResource}
+    save_related_fields = ["author"]
+
+
+class BookView(ResourceView):
+    resource = BookResource
+    methods = methods.ALL
+
+
+def test_relations_stay_in_their_database() -> None:
+    app = falcon.App()
+    databases = {}
+    for name in ("a", "b"):
+        api = FalcoRest(app, mongomock.MongoClient()[name])
+        api.register(name="books", url=f"/{name}/books")(BookView)
+        databases[name] = api.db
+    client = Client(app)
+    made = {
+        name: client.create(f"/{name}/books", author={"name": f"of {name}"}) for name in databases
+    }
+    for name, database in databases.items():
+        assert made[name]["author"]["name"] == f"of {name}"
+        assert client("GET", f"/{name}/books").json["data"] == [made[name]]
+        assert [one["name"] for one in database.authors.find()] == [f"of {name}"]
+    author = made["a"]["author"]["id"]
+    assert client.create("/b/books", author=author)["author"] is None
+
+
 def test_the_application_comes_later(host: Host) -> None:
     api = mount(posts=PostView)
     early = falcon.App()
@@ -722,6 +768,17 @@ def test_a_database_that_acknowledges_nothing(make_database: Callable[..., Any])
     post = client.create("/posts", title="a")
     assert client("PATCH", f"/posts/{post['id']}", {"title": "b"}).json == {**post, "title": "b"}
     assert client("PATCH", "/posts?title=b", {"title": "c"}).json == {"count": 1}
+
+
+def test_a_host_whose_sink_takes_everything() -> None:
+    app = falcon.App(independent_middleware=False, middleware=[Recorder()])
+    app.add_sink(lambda req, resp: setattr(resp, "text", f"sink {req.path}"), "/")
+    mount(app, posts=ListView)
+    client = Client(app)
+    client.create("/posts", title="a")
+    assert client.titles("/posts/") == ["a"]
+    for url in ("/", "/posts/x", "/postsx", "/other"):
+        assert client("GET", url).text == f"sink {url}"
 
 
 # -------------------------------------------------------------------------- views of a resource
