@@ -204,13 +204,13 @@ class Names:
             *(name for name in wanted if name not in self.fields),
         ]
 
-    def _read_saved(self) -> frozenset[str]:
+    def _read_saved(self) -> tuple[str, ...]:
         names = self.resource.save_related_fields
         for name in names:
             relation = self.relations.get(name)
             if relation is None or relation.kind != REFERENCE:
                 self.wrong("save_related_fields", f"{name!r} is no reference in related_resources.")
-        return frozenset(names)
+        return tuple(dict.fromkeys(names))
 
     # ----------------------------------------------------------------------------- relations
 
@@ -250,6 +250,9 @@ class Names:
             many = many or bool(leaf.many)
             if related.collection is not None:
                 problem = f"{related.__name__} has a collection, and the field embeds documents."
+                self.wrong("related_resources", f"{name!r}: {problem}")
+            if related.save_related_fields:
+                problem = f"{related.__name__} is embedded, so it can't save related documents."
                 self.wrong("related_resources", f"{name!r}: {problem}")
             if any(name.endswith("_permission") for name in related.overridden):
                 problem = f"{related.__name__} is embedded, so it can't have permissions."

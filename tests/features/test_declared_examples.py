@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import runpy
+import socketserver
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from wsgiref import simple_server
 
 import falcon
 import mongomock
@@ -44,18 +46,27 @@ def load() -> Load:
     return lambda path: runpy.run_path(str(path), run_name=path.stem)
 
 
+class QuietHandler(simple_server.WSGIRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+class ThreadingServer(socketserver.ThreadingMixIn, simple_server.WSGIServer):
+    """Closing it waits for the requests under way."""
+
+
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """Serve an application from a thread; yield its address."""
-    server = waitress.create_server(app, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.effective_port}"
-    finally:
-        server.close()
-        thread.join(30)
-        server.task_dispatcher.shutdown()
+    """Serve an application from threads; yield its address."""
+    options = {"server_class": ThreadingServer, "handler_class": QuietHandler}
+    with simple_server.make_server("127.0.0.1", 0, app, **options) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def session(script: Path, directory: Path, **environment: str) -> str:
