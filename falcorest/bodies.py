@@ -38,15 +38,26 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
     schema = declaration.load_schema
     assert schema is not None
     loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
-    if type(loaded) is not dict:
+    if not isinstance(loaded, dict):
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
+    if schema.unknown == marshmallow.INCLUDE:
+        _require_unknown(declaration, body)
     try:
         data: Document = to_bson(loaded)
     except marshmallow.ValidationError as error:
         raise marshmallow.ValidationError(name_errors(schema, error.messages)) from error
     except BodyError as error:
-        raise _refusal((), name_errors(schema, error.field_errors), error.code) from error
+        errors = name_errors(schema, error.field_errors or [error.detail])
+        raise _refusal((), errors, error.code) from error
     return _with_paths(declaration, data) if changing and declaration.paths else data
+
+
+def _require_unknown(declaration: Declaration, body: Mapping[str, Any]) -> None:
+    """Refuse what a schema takes for unknown, and would store in the place of what it knows."""
+    known = {path.partition(".")[0] for path in declaration.by_stored} | {"_id"}
+    for name in body.keys() - declaration.loaded_names:
+        if name in known or name in declaration.read_only:
+            raise marshmallow.ValidationError("It can't be written.", name)
 
 
 def _with_paths(declaration: Declaration, data: Document) -> Document:

@@ -83,8 +83,12 @@ class Decimal128(Field[bson.Decimal128]):
     ) -> bson.Decimal128:
         if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
             raise self.make_error("invalid")
+        text = str(value)
+        # NOTE: decimal.Decimal takes "1_0", spaces, and digits of any script.
+        if not text.isascii() or "_" in text or text != text.strip():
+            raise self.make_error("invalid")
         try:
-            return to_decimal128(Decimal(str(value)))
+            return to_decimal128(Decimal(text))
         except InvalidOperation as error:
             raise self.make_error("invalid") from error
 

@@ -49,7 +49,7 @@ class Middleware:
             return
         view = resource
         is_item = "id" in params
-        if is_item and not params["id"].strip("/"):
+        if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.
             raise falcon.HTTPRouteNotFound
         method = (view.item_methods if is_item else view.collection_methods).get(req.method)

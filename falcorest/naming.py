@@ -23,6 +23,11 @@ EMBEDDED = "embedded"
 REFERENCE = "reference"
 REVERSE = "reverse"
 
+#: The hooks that matter where a resource shows embedded documents.
+_EMBEDDED_HOOKS = (
+    *("get_fields", "get_optional_fields", "serialize", "handle_serialization_error"),
+)
+
 #: What a Resource has methods for, and so no computed field can be called.
 _HOOKS = frozenset(
     (
@@ -54,6 +59,10 @@ class Relation:
     kind: str
     many: bool
     resource: type[Attributes]
+
+
+class NotYet(ConfigurationError):
+    """A function that returns a resource can't do so yet; when the view is registered, it can."""
 
 
 class Names:
@@ -127,7 +136,10 @@ class Names:
     def _read_names(self) -> None:
         resource = self.resource
         if resource.schema is not None:
-            self.fields = dict(resource.schema().fields)
+            try:
+                self.fields = dict(resource.schema().fields)
+            except ValueError as error:
+                self.wrong("schema", str(error))
         for name, field in self.fields.items():
             self.stored[name] = field.attribute if field.attribute is not None else name
             self.api[name] = field.data_key if field.data_key is not None else name
@@ -136,7 +148,7 @@ class Names:
             if name not in self.api and name not in self.api.values():
                 self.api[name] = name
         for name, api in resource.rename_fields.items():
-            if name not in self.api:
+            if name not in self.api and not self._computes(name):
                 self.wrong("rename_fields", f"there is no field {name!r}.")
             elif not isinstance(api, str) or not api:
                 self.wrong("rename_fields", f"{name!r}: a name is expected, not {api!r}.")
@@ -151,6 +163,15 @@ class Names:
                     "rename_fields", f"{owners[api]!r} and {name!r} both have the name {api!r}."
                 )
             owners[api] = name
+
+    def _require_apart(self) -> None:
+        paths = sorted(
+            self.stored[name] for name, field in self.fields.items() if not field.dump_only
+        )
+        for one in paths:
+            for other in paths:
+                if other.startswith(f"{one}."):
+                    self.wrong("schema", f"{other!r} is stored inside of {one!r}.")
 
     def _read_shown(self) -> tuple[str, ...]:
         resource = self.resource
@@ -175,10 +196,12 @@ class Names:
         name = given if given in self.fields else self.by_api_or(given)
         if name in self.fields or name in self.resource.related_resources_hints:
             return name
-        computes = getattr(self.resource, name, None)
-        if name.startswith("_") or not callable(computes) or name in _HOOKS:
-            return None
-        return name
+        return name if self._computes(name) else None
+
+    def _computes(self, name: str) -> bool:
+        """Tell whether the resource has a method of that name which is the author's own."""
+        own = not name.startswith("_") and name not in _HOOKS
+        return own and callable(getattr(self.resource, name, None))
 
     def require_name(self, given: str) -> str:
         """Return the schema name that a schema name or an API name means.
@@ -235,11 +258,23 @@ class Names:
     def _resource(self, attribute: str, name: str, given: Any) -> type[Attributes] | None:
         """Return a resource that is named as a class, or by a function that returns it."""
         if not isinstance(given, type) and callable(given):
-            given = given()
+            try:
+                given = given()
+            except Exception as error:
+                problem = f"{name!r}: the function fails: {error!r}."
+                raise NotYet(f"{self.resource.__name__}.{attribute}: {problem}") from error
         if not isinstance(given, type) or not issubclass(given, Attributes):
             self.wrong(attribute, f"{name!r}: {given!r} is no Resource.")
             return None
         return given
+
+    def _kinds_of(self, name: str, related: type[Attributes]) -> Iterator[type[Attributes]]:
+        """Yield a related resource, and those of its kinds of documents."""
+        yield related
+        for given in related.child_document_resources.values():
+            kind = self._resource("related_resources", name, given)
+            if kind is not None:
+                yield kind
 
     def _add_relation(self, name: str, related: type[Attributes]) -> None:
         field = self.fields[name]
@@ -251,12 +286,12 @@ class Names:
             if related.collection is not None:
                 problem = f"{related.__name__} has a collection, and the field embeds documents."
                 self.wrong("related_resources", f"{name!r}: {problem}")
-            if related.save_related_fields:
-                problem = f"{related.__name__} is embedded, so it can't save related documents."
-                self.wrong("related_resources", f"{name!r}: {problem}")
-            if any(name.endswith("_permission") for name in related.overridden):
-                problem = f"{related.__name__} is embedded, so it can't have permissions."
-                self.wrong("related_resources", f"{name!r}: {problem}")
+            for one in self._kinds_of(name, related):
+                unused = sorted(one.overridden.difference(_EMBEDDED_HOOKS))
+                unused += ["save_related_fields"] if one.save_related_fields else []
+                for what in unused:
+                    problem = f"{one.__name__} is embedded, where {what} has no effect."
+                    self.wrong("related_resources", f"{name!r}: {problem}")
         elif isinstance(leaf, Reference):
             kind = REFERENCE
             if related.collection != leaf.collection:
@@ -278,7 +313,9 @@ class Names:
         )
 
     def _add_reverse(self, name: str, related: type[Attributes], hint: str) -> None:
-        fields = related.schema().fields if related.schema is not None else {}
+        fields: dict[str, ma.Field[Any]] = {}
+        for kind in self._kinds_of(name, related):
+            fields |= {} if kind.schema is None else kind.schema().fields
         if related.collection is None or hint not in fields:
             self.wrong(
                 "related_resources_hints",
@@ -329,10 +366,15 @@ class Names:
 
     def kind_condition(self, key: str) -> Filter:
         """Return the condition that documents are of a kind."""
+        if key != self.resource.default_child_resource_document:
+            return self._has_kind(key)
+        others = [self._has_kind(other) for other in self.children if other != key]
+        return {"$nor": others} if others else {}
+
+    def _has_kind(self, key: str) -> Filter:
+        # NOTE: a list that holds the text isn't the text.
         name = str(self.resource.type_field)
-        if key == self.resource.default_child_resource_document:
-            return {name: {"$nin": [other for other in self.children if other != key]}}
-        return {name: key}
+        return {"$and": [{name: key}, {name: {"$not": {"$type": "array"}}}]}
 
     @property
     def kind_name(self) -> str:

@@ -103,6 +103,7 @@ class Reader:
             # PERF: in the same order, however a client orders them, so that they are compiled once.
             names = tuple(name for api, name in available.items() if api in asked)
             self._asked = query.fields
+            self._children.clear()
         self._names = names
         projection = None if declaration.children else declaration.select(names).projection
         return query if projection is None else replace(query, projection=projection)

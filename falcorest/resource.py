@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import falcon
@@ -11,6 +12,7 @@ from falcorest.attributes import Attributes, check_attributes, has_schema
 from falcorest.bodies import load, load_document
 from falcorest.declaration import declaration_of, declare
 from falcorest.methods import Method, Replace
+from falcorest.naming import NotYet
 from falcorest.query import EVERYTHING, Document, Query
 from falcorest.service import CollectionService
 
@@ -53,9 +55,10 @@ class Resource(Attributes):
         cls.overridden = overridden(cls, Resource, HOOKS)
         cls.declaration = None
         related = (*cls.related_resources.values(), *cls.child_document_resources.values())
-        # NOTE: what a function will return may not be there yet; that waits for register().
+        # NOTE: what a function returns may not be there yet; that waits for register().
         if all(isinstance(one, type) or not callable(one) for one in related):
-            declare(cls)
+            with suppress(NotYet):
+                declare(cls)
 
     def __init__(
         self, req: falcon.Request, view_method: type[Method], service: CollectionService

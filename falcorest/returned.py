@@ -1,7 +1,8 @@
 """Returned: what a client sends back as it was read, though it can't be written.
 
 Ids, computed fields and other fields that are only dumped may stand in the body of a change, as
-long as they are what was read; at the top and in embedded documents.
+long as they are what was read; at the top and in embedded documents. References that the caller may
+not see are shown as null or left out of lists; sent back so, they stay as they are stored.
 """
 
 from __future__ import annotations
@@ -12,16 +13,31 @@ from typing import Any
 from falcorest.bodies import located, require_object
 from falcorest.declaration import Declaration
 from falcorest.errors import BodyError
-from falcorest.naming import EMBEDDED
+from falcorest.naming import EMBEDDED, REFERENCE, Relation
+from falcorest.query import Document
+from falcorest.related import stored_value
 
 
 def holds_read_only(declaration: Declaration, body: Any) -> bool:
-    """Tell whether a body holds something that can't be written."""
+    """Tell whether a body holds something that is judged by what was read."""
     if type(body) is not dict:
         return False
-    return not declaration.read_only.isdisjoint(body) or any(
-        holds_read_only(related, item) for related, item in _embedded(declaration, body)
+    return (
+        not declaration.read_only.isdisjoint(body)
+        or any(_is_shown(relation, body) for relation in declaration.relations.values())
+        or any(holds_read_only(related, item) for related, item in _embedded(declaration, body))
     )
+
+
+def _is_shown(relation: Relation, body: Mapping[str, Any]) -> bool:
+    """Tell whether a reference in a body may stand for what is shown in its place."""
+    if relation.kind != REFERENCE or relation.api not in body:
+        return False
+    value = body[relation.api]
+    if relation.many and isinstance(value, list):
+        shown = relation.resource.uri_prefix is not None
+        return shown or not value or any(isinstance(item, dict) for item in value)
+    return value is None or isinstance(value, dict)
 
 
 def _embedded(
@@ -35,7 +51,7 @@ def _embedded(
 
 
 def without_read_only(
-    declaration: Declaration, body: Any, shown: Mapping[str, Any]
+    declaration: Declaration, body: Any, shown: Mapping[str, Any], document: Document
 ) -> dict[str, Any]:
     """Take what can't be written out of a body.
 
@@ -43,19 +59,25 @@ def without_read_only(
         declaration: That of the document.
         body: API names.
         shown: What was read, as JSON.
+        document: As it is stored.
 
     Raises:
         BodyError: It isn't what was read.
     """
     kept: dict[str, Any] = {}
     for api, value in require_object(body).items():
+        same = api in shown and shown[api] == value
         if api not in declaration.read_only:
             relation = declaration.relations.get(declaration.by_api.get(api, api))
-            if relation is not None and relation.kind == EMBEDDED:
-                related = declaration.of(relation.resource)
-                value = _without_read_only_below(related, value, shown.get(api), api)
+            if relation is not None:
+                stored = stored_value(document, relation.stored)
+                if relation.kind == EMBEDDED:
+                    related = declaration.of(relation.resource)
+                    value = _below(related, value, shown.get(api), stored, api)
+                elif same and stored is not None:
+                    value = [*map(str, stored)] if isinstance(stored, list) else str(stored)
             kept[api] = value
-        elif api not in shown or shown[api] != value:
+        elif not same:
             raise BodyError(
                 "body.invalid",
                 f"{api} can't be written.",
@@ -64,14 +86,15 @@ def without_read_only(
     return kept
 
 
-def _without_read_only_below(related: Declaration, value: Any, shown: Any, *place: str) -> Any:
-    if isinstance(value, dict) and isinstance(shown, dict):
+def _below(related: Declaration, value: Any, shown: Any, stored: Any, *place: str) -> Any:
+    if isinstance(value, dict) and isinstance(shown, dict) and isinstance(stored, dict):
         with located(*place):
-            return without_read_only(related, value, shown)
-    if isinstance(value, list) and isinstance(shown, list):
-        below = [*shown, *([None] * len(value))]
+            return without_read_only(related, value, shown, stored)
+    if isinstance(value, list) and isinstance(shown, list) and isinstance(stored, list):
+        known = list(zip(shown, stored, strict=False)) if len(shown) == len(stored) else []
+        known += [(None, None)] * len(value)
         return [
-            _without_read_only_below(related, item, below[index], *place, str(index))
+            _below(related, item, *known[index], *place, str(index))
             for index, item in enumerate(value)
         ]
     return value

@@ -87,7 +87,7 @@ def name_errors(schema: marshmallow.Schema, errors: Any) -> dict[str, Any]:
         if below:
             api = name if field.data_key is None else field.data_key
             named[api] = _name_below(field, below)
-    return named or {"_schema": [str(errors)]}
+    return named or {"_schema": errors}
 
 
 def _name_below(field: ma.Field[Any], errors: Any) -> Any:
@@ -133,12 +133,18 @@ def _from_datetime(value: dt.datetime) -> dt.datetime:
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
+def _from_time(value: dt.time) -> str:
+    if value.tzinfo is not None:
+        raise marshmallow.ValidationError("A time of day has no offset here.")
+    return value.isoformat()
+
+
 _PLAIN = frozenset({str, float, bool, type(None)})
 _CONVERTERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Int64, lambda value: value),
     (dt.datetime, _from_datetime),
     (dt.date, lambda value: dt.datetime(value.year, value.month, value.day)),
-    (dt.time, dt.time.isoformat),
+    (dt.time, _from_time),
     (dt.timedelta, dt.timedelta.total_seconds),
     (decimal.Decimal, to_decimal128),
     (uuid.UUID, lambda value: Binary(value.bytes, 4)),
@@ -216,7 +222,12 @@ class _StoredEnum(_Stored):
     def from_bson(self: Any, value: Any) -> Any:
         if value is None or isinstance(value, self.enum):
             return value
-        return self.enum(value) if self.by_value else self.enum[value]
+        if not self.by_value:
+            return self.enum[value]
+        for member in self.enum:
+            if member.value == value or _to_bson(member.value) == value:
+                return member
+        return self.enum(value)
 
     def deserialize(self: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the name or the value of the member, because only the field knows which."""

@@ -40,6 +40,9 @@ BATCH = 500
 #: How many documents are asked for by their ids at once.
 CHUNK = 200
 
+#: The largest limit that MongoDB takes.
+LARGEST = 2**63 - 1
+
 T = TypeVar("T")
 
 
@@ -184,7 +187,7 @@ class CollectionService:
         """Return the documents of a query, and whether there are more behind its limit."""
         if query.limit is None:
             return Page(list(self._find(query, 0)), False)
-        documents = list(self._find(query, query.limit + 1))
+        documents = list(self._find(query, min(query.limit + 1, LARGEST)))
         return Page(documents[: query.limit], len(documents) > query.limit)
 
     @_operation()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from falcorest import bson_json
@@ -70,6 +70,7 @@ class Writer(Reader):
             The document as it is then; None without a schema, which spares reading it.
         """
         steps = ("has_change_permission", "validate_request", "get_object", "update_object")
+        body = self._without_own_id(body, identity)
         if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
             if self._holds_objects(body, identity):
                 return self.service.together(lambda: self._update_read(identity, body))
@@ -317,6 +318,15 @@ class Writer(Reader):
         require_same_id(data["_id"], identity, self.declaration.id_name)
         return {name: value for name, value in data.items() if name != "_id"}
 
+    def _without_own_id(self, body: Any, identity: Any) -> Any:
+        """Take the id out of a body, where it can't be written and is that of the address."""
+        name = self.declaration.id_name
+        if type(body) is dict and name in body and name in self.declaration.read_only:
+            with suppress(ValueError):
+                if self.declaration.convert_id(body[name]) == identity:
+                    return {api: value for api, value in body.items() if api != name}
+        return body
+
     def _needs_reading(self, body: Any) -> bool:
         """Tell whether a body holds what can only be judged by what is stored."""
         if not self.declaration.has_schema:
@@ -331,7 +341,8 @@ class Writer(Reader):
         """
         if not holds_read_only(self.declaration, body):
             return body
-        return without_read_only(self.declaration, body, self._shown(document, body))
+        shown = self._shown(document, body)
+        return without_read_only(self.declaration, body, shown, document)
 
     def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
         """Return what of a body isn't what was read."""

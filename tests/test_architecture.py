@@ -37,7 +37,8 @@ ORDER = [
     ),
     *("operators", "hints", "updates", "methods", "policy", "caller"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
-    *("bodies", "service", "resource", "related", "reading", "nested", "returned", "writing", "views"),
+    *("bodies", "service", "resource", "related", "reading", "nested", "returned", "writing"),
+    "views",
     *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]

@@ -311,23 +311,41 @@ def test_a_method_that_computes_may_not_take_the_name_of_a_field() -> None:
         declared("R", fields=["title", "shout"], shout=shout, rename_fields={"shout": "title"})
 
 
-def test_what_a_function_returns_is_checked_when_the_view_is_registered() -> None:
-    resource = declared("Late", related_resources={"author": lambda: PageResource})
-    with pytest.raises(ConfigurationError, match=r"Late\.related_resources: 'author'"):
+@pytest.mark.parametrize("given", [lambda: PageResource, lambda: 5, lambda: nothing_of_that_name])  # noqa: F821
+def test_what_a_function_returns_is_checked_when_the_view_is_registered_at_the_latest(
+    given: Any,
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"^Late\.related_resources: 'author'"):
+        served(declared("Late", related_resources={"author": given}))
+
+
+def test_what_is_there_later_is_checked_when_the_view_is_registered() -> None:
+    there: dict[str, Any] = {}
+
+    def author() -> Any:
+        if not there:
+            raise NameError("author")
+        return there["author"]
+
+    resource = declared("Late", related_resources={"author": author})
+    there["author"] = PageResource
+    with pytest.raises(ConfigurationError, match=r"^Late\.related_resources: 'author'"):
         served(resource)
-    resource = declared("Late", related_resources={"author": lambda: 5})
-    with pytest.raises(ConfigurationError, match=r"Late\.related_resources: 'author'"):
-        served(resource)
+    there["author"] = UserResource
+    assert served(resource).simulate_get("/posts").status_code == 200
 
 
 def test_a_related_resource_that_is_declared_wrongly_is_named_itself() -> None:
-    class Pages(Resource):
-        collection = "users"
-        schema = UserSchema
-        related_resources = {"friend": lambda: PageResource}
+    def make() -> Any:
+        class Pages(Resource):
+            collection = "users"
+            schema = UserSchema
+            related_resources = {"friend": lambda: PageResource}
+
+        return declared("Posts", related_resources={"author": Pages})
 
     with pytest.raises(ConfigurationError, match=r"^Pages\.related_resources"):
-        declared("Posts", related_resources={"author": Pages})
+        served(make())
 
 
 # -------------------------------------------------------------------------------- what is right

@@ -254,6 +254,32 @@ def test_what_is_sent_comes_back_through_bson(field: Any, value: Any) -> None:
     assert to_bson(schema.load(schema.dump(stored))) == to_bson(schema.load({"value": value}))
 
 
+class Release(enum.Enum):
+    FIRST = dt.date(2024, 2, 29)
+
+
+class Tenant(enum.Enum):
+    ANN = ID
+
+
+class Rate(enum.Enum):
+    LOW = Decimal("0.1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (ma.Enum(Release, by_value=ma.Date), "2024-02-29"),
+        (ma.Enum(Tenant, by_value=ma.UUID), str(ID)),
+        (ma.Enum(Rate, by_value=ma.Decimal(as_string=True)), "0.1"),
+    ],
+)
+def test_an_enum_of_values_that_bson_has_otherwise_comes_back_too(field: Any, value: Any) -> None:
+    schema = Schema.from_dict({"value": field})()
+    stored = bson.decode(bson.encode(to_bson(schema.load({"value": value}))))
+    assert schema.dump(stored) == {"value": value}
+
+
 def test_an_aware_datetime_is_dumped_with_its_zone() -> None:
     schema = Schema.from_dict({"value": ma.AwareDateTime()})()
     shown = schema.dump({"value": MOMENT})["value"]

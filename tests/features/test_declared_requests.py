@@ -10,11 +10,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import bson
 import falcon
 import marshmallow
+import mongomock
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
 from falcon import testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from marshmallow import fields as ma
 from marshmallow import validate
 
@@ -23,6 +27,7 @@ from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase
 from tests.declared import DeclaredApi, MakeDeclared
 from tests.support import assert_problem
+from tests.watching import Commands
 
 MISSING = "6195b0eb829a2784b4459a7f"
 REQUIRED = "Missing data for required field."
@@ -493,10 +498,11 @@ def test_of_several_documents_with_a_duplicate_none_is_stored(live_declared: Mak
     assert stored(api) == []
 
 
+@pytest.mark.parametrize("kind", ["standalone_declared", "make_declared"])
 def test_without_transactions_the_error_says_which_were_stored(
-    standalone_declared: MakeDeclared,
+    request: pytest.FixtureRequest, kind: str
 ) -> None:
-    api = posts(standalone_declared)
+    api = posts(request.getfixturevalue(kind))
     api.database.posts.create_index("title", unique=True)
     result = api.post("/posts", [{"title": title} for title in ("a", "b", "a", "c")])
     problem = assert_problem(result, 409, "document.duplicate")
@@ -581,6 +587,39 @@ def test_replace_takes_away_what_the_body_lacks_and_keeps_what_is_not_the_client
     ]
     assert api.put(f"/posts/{id}", {"title": "b"}).json.get("language") is None
     assert stored(api)[0]["meta"] == {"hidden": True}
+
+
+def test_what_a_field_is_by_default_is_for_new_and_replaced_documents_only(
+    make_declared: MakeDeclared,
+) -> None:
+    api = posts(make_declared)
+    id = api.database.posts.insert_one({"title": "a"}).inserted_id
+    assert "no" not in api.patch(f"/posts/{id}", {"title": "b"}).json
+    assert api.patch("/posts?title=b", {"short": "s"}).json == {"count": 1}
+    assert stored(api) == [{"title": "b", "short_name": "s"}]
+    assert api.put(f"/posts/{id}", {"title": "c"}).json["no"] == 7
+
+
+def test_a_request_is_one_command_where_nothing_is_overridden(
+    make_database: Callable[..., Any], make_declared: MakeDeclared
+) -> None:
+    commands = Commands()
+    database = make_database("mongod", event_listeners=[commands])
+    api = make_declared(database=database, posts=PostView)
+    shown = api.create("/posts", {"title": "a"})
+    assert commands.names() == ["insert"]
+    place = f"/posts/{shown['id']}"
+    for method, url, body, command in (
+        ("GET", "/posts", ..., "find"),
+        ("GET", place, ..., "find"),
+        ("PATCH", place, {"title": "b"}, "findAndModify"),
+        ("PUT", place, {"title": "c"}, "findAndModify"),
+        ("PATCH", place, {**shown, "title": "d"}, "findAndModify"),
+        ("PUT", place, {**shown, "title": "e"}, "findAndModify"),
+        ("DELETE", place, ..., "delete"),
+    ):
+        assert api(method, url, body).status_code in {200, 204}
+        assert commands.names() == [command], (method, url, body)
 
 
 def test_put_is_update_unless_replace_is_listed_and_patch_stays_update(
@@ -1047,6 +1086,116 @@ def test_a_value_that_is_none_of_its_type_is_400_and_named(
     assert list(api.database.things.find({}, {"_id": 0})) == [{}]
 
 
+#: Bodies that have the names of the schema, and values that may be anything.
+ANYTHING = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text()),
+        st.sampled_from([*SENT.values(), "0001-01-01T00:00:00+01:00", "NaN", "1e400", 1e308]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.dictionaries(
+            st.one_of(st.text(max_size=3), st.sampled_from(["$oid", "$date", "$set", "a.b", "id"])),
+            inner,
+            max_size=2,
+        ),
+    ),
+    max_leaves=4,
+)
+BODIES = st.lists(
+    st.one_of(
+        st.sampled_from([*SENT.items()]),
+        st.tuples(st.sampled_from([*TYPES, "free", "some"]), ANYTHING),
+        st.tuples(st.sampled_from(["free", "some"]), ANYTHING),
+        st.tuples(st.text(max_size=3), ANYTHING),
+    ),
+    max_size=3,
+).map(dict)
+
+
+class AnyResource(Resource):
+    collection = "things"
+    schema = type("AnySchema", (TYPED,), {"free": ma.Raw(allow_none=True), "some": ma.Dict()})
+
+
+@given(BODIES)
+@settings(deadline=None, max_examples=100)
+def test_any_body_is_stored_and_shown_or_refused(body: dict[str, Any]) -> None:
+    api = DeclaredApi(mongomock.MongoClient().db).register(
+        things=view_of(AnyResource, *methods.ALL)
+    )
+    created = api.post("/things", body)
+    if created.status_code != 201:
+        assert created.status_code == 400, created.text
+        assert list(api.database.things.find()) == []
+        return
+    bson.encode(api.database.things.find_one())
+    place = created.headers["location"]
+    assert api.get(place).text == created.text
+    assert api.patch(place, created.json).text == created.text
+
+
+class PartResource(Resource):
+    """Embedded, and with API names of its own."""
+
+    schema = DetailSchema
+    rename_fields = {"pages": "leaves"}
+
+
+class BookResource(Resource):
+    collection = "books"
+    schema = schema_of(detail=ma.Nested(DetailSchema), parts=ma.List(ma.Nested(DetailSchema)))
+    related_resources = {"detail": PartResource, "parts": PartResource}
+    rename_fields = {"parts": "chapters"}
+    filters = {"chapters__leaves": [ops.Gte], "detail__words": [ops.Exact]}
+    allowed_ordering = ["-detail__leaves"]
+
+
+def test_the_names_of_an_embedded_resource_are_the_names_everywhere(
+    declared_api: MakeDeclared,
+) -> None:
+    api = declared_api(books=view_of(BookResource, *methods.ALL))
+    body = {
+        "detail": {"words": "a", "leaves": 5},
+        "chapters": [{"words": "b"}, {"words": "c", "leaves": 7}],
+    }
+    created = api.create("/books", body)
+    assert created == {"id": created["id"], **body}
+    assert next(api.database.books.find({}, {"_id": 0})) == {
+        "detail": {"text": "a", "n": 5},
+        "parts": [{"text": "b"}, {"text": "c", "n": 7}],
+    }
+    api.create("/books", {"detail": {"words": "d", "leaves": 6}})
+    assert api.listed("/books?chapters__leaves__gte=7&_order_by=-detail__leaves") == [created]
+    assert api.listed("/books?_order_by=-detail__leaves")[1] == created
+    place = f"/books/{created['id']}"
+    assert api.put(place, created).json == created
+    for wrong, errors in (
+        ({"detail": {"words": "a", "pages": 5}}, {"detail": {"pages": ["Unknown field."]}}),
+        ({"detail": {"leaves": 5}}, {"detail": {"words": [REQUIRED]}}),
+        (
+            {"chapters": [{"words": "b"}, {"words": "c", "leaves": "9" * 20}]},
+            {"chapters": {"1": {"leaves": ["An integer may have 64 bits at the most."]}}},
+        ),
+    ):
+        for result in (api.patch(place, wrong), api.put(place, wrong), api.post("/books", wrong)):
+            problem = assert_problem(result, 400, "body.invalid")
+            assert problem["field-errors"] == errors
+    for name in ("pages", "n"):
+        assert_problem(api.get(f"/books?chapters__{name}__gte=7"), 400, "query.unknown_parameter")
+
+
+def test_a_path_through_what_is_no_object_is_an_answer_and_not_a_failure(
+    declared_api: MakeDeclared,
+) -> None:
+    api = posts(declared_api)
+    id = api.database.posts.insert_one({"title": "a", "meta": "text"}).inserted_id
+    assert "language" not in api.get(f"/posts/{id}").json
+    result = api.patch(f"/posts/{id}", {"language": "en"})
+    assert_problem(result, 422, "write.refused")
+    assert next(api.database.posts.find())["meta"] == "text"
+
+
 # ------------------------------------------------------------- _skip, _limit, _order_by, _fields
 
 
@@ -1101,6 +1250,20 @@ def test_the_largest_skip_finds_nothing(request: pytest.FixtureRequest, kind: st
     result = api.get(f"/posts?_skip={2**63 - 1}")
     assert result.status_code in {200, 400}
     assert result.json.get("data", []) == []
+
+
+@pytest.mark.parametrize("kind", ["make_declared", "live_declared"])
+@pytest.mark.parametrize("paginate", [True, False])
+def test_without_a_largest_limit_any_number_is_taken(
+    request: pytest.FixtureRequest, kind: str, paginate: bool
+) -> None:
+    make = request.getfixturevalue(kind)
+    api = serve(make, schema=schema_of(n=ma.Integer()), max_limit=None, paginate=paginate)
+    api.database.things.insert_many([{"n": n} for n in range(3)])
+    for limit in (2**31 - 1, 2**31, 2**63 - 1):
+        result = api.get(f"/things?_limit={limit}")
+        assert result.status_code == 200, result.text
+        assert len(result.json["data"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import falcon
 import mongomock
 import pytest
 from bson import SON
+from bson.raw_bson import RawBSONDocument
 from falcon import testing
 from marshmallow import ValidationError
 from marshmallow import fields as ma
@@ -592,6 +593,19 @@ def test_a_user_that_the_host_knows_is_the_user() -> None:
     assert login.users == ["ada"]
 
 
+def test_a_host_that_has_a_word_for_every_view() -> None:
+    class Tenants:
+        def process_resource(self, req: Any, resp: Any, resource: Any, params: Any) -> None:
+            req.context.query = req.context.work = params.pop("tenant", "nobody")
+
+    app = falcon.App(middleware=[Tenants()])
+    mount(app)
+    client = Client(app)
+    post = client.create("/posts", title="a")
+    assert client("GET", f"/posts/{post['id']}").json == post
+    assert client.titles("/posts") == ["a"]
+
+
 def test_a_host_may_answer_in_the_guests_stead(host: Host) -> None:
     class Closed:
         def process_resource(self, req: Any, resp: Any, resource: Any, params: Any) -> None:
@@ -707,32 +721,29 @@ def test_an_application_that_it_is_in_already() -> None:
     app = falcon.App()
     api = FalcoRest(app, mongomock.MongoClient()["guest"], authentication_methods=[Counting])
     api.register(name="posts", url="/posts")(PostView)
-    try:
-        api.init_app(app)
-    except ConfigurationError:
-        return
+    api.init_app(app)
     Client(app)("GET", "/posts")
     assert Counting.asked == 1
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("kind", ["mongod", "mongomock"])
 @pytest.mark.parametrize(
-    "options",
+    ("kind", "options"),
     [
-        {},
-        {"tz_aware": True},
-        {"uuidRepresentation": "standard"},
-        {"uuidRepresentation": "pythonLegacy"},
-        {"document_class": SON},
+        ("mongod", {}),
+        ("mongod", {"tz_aware": True}),
+        ("mongod", {"uuidRepresentation": "standard"}),
+        ("mongod", {"uuidRepresentation": "pythonLegacy"}),
+        ("mongod", {"document_class": SON}),
+        ("mongod", {"document_class": RawBSONDocument}),
+        ("mongomock", {}),
+        ("mongomock", {"tz_aware": True}),
     ],
     ids=str,
 )
 def test_a_database_with_the_hosts_options(
     make_database: Callable[..., Any], kind: str, options: dict[str, Any]
 ) -> None:
-    if kind == "mongomock" and not {"tz_aware"}.issuperset(options):
-        pytest.skip("mongomock doesn't know these options")
     app = falcon.App()
     api = FalcoRest(app, make_database(kind, **options))
     api.register(name="posts", url="/posts")(PostView)
@@ -756,18 +767,9 @@ def test_a_database_with_the_hosts_options(
 
 @pytest.mark.live
 def test_a_database_that_acknowledges_nothing(make_database: Callable[..., Any]) -> None:
-    app = falcon.App()
     database = make_database("mongod", w=0)
-    try:
-        api = FalcoRest(app, database)
-    except ConfigurationError as error:
-        assert "acknowledge" in str(error)  # noqa: PT017
-        return
-    api.register(name="posts", url="/posts")(PostView)
-    client = Client(app)
-    post = client.create("/posts", title="a")
-    assert client("PATCH", f"/posts/{post['id']}", {"title": "b"}).json == {**post, "title": "b"}
-    assert client("PATCH", "/posts?title=b", {"title": "c"}).json == {"count": 1}
+    with pytest.raises(ConfigurationError, match="acknowledged"):
+        FalcoRest(falcon.App(), database)
 
 
 def test_a_host_whose_sink_takes_everything() -> None:
@@ -887,7 +889,7 @@ def test_authentication_for_all_views_but_those_with_their_own() -> None:
 # ---------------------------------------------------------------------------- below a prefix
 
 
-@pytest.mark.parametrize("prefix", ["", "/api", "/a/b", "/my%20api", "/k\u00e4se", "/a b"])
+@pytest.mark.parametrize("prefix", ["", "/api", "/api/", "/a/b", "/my%20api", "/k\u00e4se", "/a b"])
 @pytest.mark.parametrize("url", ["/posts", "/deep/posts/", "/b\u00fccher"])
 def test_location_and_link_hold_the_prefix(prefix: str, url: str) -> None:
     app = falcon.App()
@@ -896,7 +898,7 @@ def test_location_and_link_hold_the_prefix(prefix: str, url: str) -> None:
     client = Client(app)
     # NOTE: WSGI gives a path as UTF-8 in the clothes of Latin-1.
     mounted = prefix.encode().decode("latin-1")
-    place = falcon.uri.encode(prefix + url.rstrip("/"))
+    place = falcon.uri.encode(prefix.rstrip("/") + url.rstrip("/"))
     for title in ("a", "b", "c"):
         created = client("POST", url, {"title": title}, prefix=mounted)
         assert created.headers["location"] == f"{place}/{created.json['id']}"

@@ -18,11 +18,15 @@ from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase
 from falcorest.errors import Conflict, Forbidden, NotFound
 from falcorest.service import CollectionService
+from tests import watching
 from tests.declared import DeclaredApi, MakeDeclared
 from tests.support import assert_problem
 from tests.watching import snapshot
 
 Document = dict[str, Any]
+
+#: One database is shared by all tests here.
+shared_databases, make_database = watching.shared_databases, watching.make_database
 
 
 class PostSchema(Schema):
@@ -130,6 +134,41 @@ def test_get_objects_may_be_a_generator_of_ones_own(make_declared: MakeDeclared)
     resource = type("Own", (Posts,), {"schema": FreeSchema, "get_objects": get_objects})
     api = make_declared(posts=view_of(resource))
     assert api.listed("/posts/") == [{"id": 0, "title": "0"}, {"id": 1, "title": "1"}]
+
+
+FORMS: dict[str, Callable[[list[Document]], Any]] = {
+    "a list": list,
+    "a tuple": tuple,
+    "a generator": lambda documents: (one for one in documents),
+    "an iterator": iter,
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("serializing", [False, True])
+def test_get_objects_may_give_anything_to_go_through(
+    make_declared: MakeDeclared, form: str, serializing: bool
+) -> None:
+    def get_objects(self: Any, query: Query) -> Any:
+        return FORMS[form](self.service.find(query)), False
+
+    hooks: dict[str, Any] = {"get_objects": get_objects}
+    if serializing:
+        hooks["serialize"] = lambda self, document: Resource.serialize(self, document)
+    api = make_declared(posts=hooked(**hooks))
+    for number in range(3):
+        stored_post(api, title=str(number))
+    assert [one["title"] for one in api.listed("/posts/")] == ["0", "1", "2"]
+
+
+def test_get_objects_may_give_a_cursor(declared_api: MakeDeclared) -> None:
+    def get_objects(self: Any, query: Query) -> Any:
+        return self.service.collection.find(query.condition), False
+
+    api = declared_api(posts=hooked(get_objects=get_objects))
+    for number in range(3):
+        stored_post(api, title=str(number))
+    assert [one["title"] for one in api.listed("/posts/")] == ["0", "1", "2"]
 
 
 def test_get_objects_is_given_the_read_rule(make_declared: MakeDeclared) -> None:
@@ -378,10 +417,9 @@ def test_create_object_that_fails_undoes_the_ones_before(live_declared: MakeDecl
         return super(type(self), self).create_object(data)
 
     api = live_declared(posts=hooked(create_object=create_object))
-    api.database.create_collection("posts")
     result = api.post("/posts/", [{"title": "good"}, {"title": "bad"}])
     assert_problem(result, 409, "write.conflict")
-    assert snapshot(api.database) == {"posts": []}
+    assert snapshot(api.database) == {}
 
 
 def test_update_object_changes(declared_api: MakeDeclared) -> None:
@@ -417,6 +455,40 @@ def test_update_object_changes(declared_api: MakeDeclared) -> None:
     assert api.patch("/posts/?title__startswith=b", {"rating": 7}).json == {"count": 2}
     assert [data for _, data in seen] == [{"r": 7}, {"r": 7}]
     assert api.database.posts.count_documents({"r": 7, "by": "the hook"}) == 2
+
+
+@pytest.mark.parametrize("hook", ["create_object", "update_object"])
+def test_a_hook_that_returns_nothing_is_answered_with_what_is_stored(
+    declared_api: MakeDeclared, hook: str
+) -> None:
+    def silent(self: Any, *arguments: Any) -> None:
+        getattr(super(type(self), self), hook)(*arguments)
+
+    api = declared_api(posts=hooked(**{hook: silent}))
+    created = api.create("/posts/", {"title": "x", "rating": 1})
+    assert (created["title"], created["rating"]) == ("x", 1)
+    changed = api.patch(f"/posts/{created['id']}", {"rating": 2})
+    assert changed.json == {**created, "rating": 2}
+
+
+def test_a_change_that_hides_the_document_is_answered_with_it(declared_api: MakeDeclared) -> None:
+    """The same with a hook and without."""
+
+    def rule(self: Any, req: Any, query: Query) -> Query:
+        return query.where({"r": 1})
+
+    def update_object(self: Any, document: Document, data: Document) -> Document:
+        return Resource.update_object(self, document, data)
+
+    api = declared_api(
+        posts=hooked(has_read_permission=rule),
+        others=hooked(has_read_permission=rule, update_object=update_object),
+    )
+    for place in ("posts", "others"):
+        stored = stored_post(api)
+        result = api.patch(f"/{place}/{stored['_id']}", {"rating": 2})
+        assert (result.status_code, result.json["rating"]) == (200, 2)
+        assert_problem(api.get(f"/{place}/{stored['_id']}"), 404, "document.not_found")
 
 
 def test_delete_object_removes(declared_api: MakeDeclared) -> None:

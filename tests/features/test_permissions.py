@@ -17,11 +17,15 @@ from marshmallow import fields as ma
 from falcorest import ConfigurationError, Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase
+from tests import watching
 from tests.declared import DeclaredApi, MakeDeclared
 from tests.support import assert_problem
 from tests.watching import Commands, snapshot
 
 Document = dict[str, Any]
+
+#: One database is shared by all tests here.
+shared_databases, make_database = watching.shared_databases, watching.make_database
 
 # ------------------------------------------------------------------------------- what is served
 
@@ -465,6 +469,44 @@ def test_an_or_in_a_rule_keeps_to_itself(declared_api: MakeDeclared) -> None:
     assert api.delete("/posts/?title__in=a,c").json == {"count": 1}
 
 
+def test_a_rule_may_be_about_the_id(declared_api: MakeDeclared) -> None:
+    """It stands beside the id that is asked for."""
+    mine, other = post("", title="mine"), post("", title="other")
+
+    def rule(self: Any, req: Any, query: Query) -> Query:
+        return query.where({"_id": {"$in": [mine["_id"]]}})
+
+    api = declared_api(posts=with_read_rule("resource", rule))
+    api.database.posts.insert_many([mine, other])
+    assert [one["title"] for one in api.listed("/posts/")] == ["mine"]
+    for method in ("GET", "PATCH", "PUT", "DELETE"):
+        result = api(method, f"/posts/{other['_id']}", body_of(method))
+        assert_problem(result, 404, "document.not_found")
+    assert api.patch("/posts/?title__in=mine,other", {"shared": True}).json == {"count": 1}
+    assert api.get(f"/posts/{mine['_id']}").json["shared"] is True
+    assert api.delete("/posts/?title__in=mine,other").json == {"count": 1}
+    assert snapshot(api.database) == {"posts": [other]}
+
+
+@pytest.mark.parametrize(("method", "body", "standing"), cross(BULK, [(s,) for s in STANDING]))
+def test_what_may_not_be_read_does_not_count_for_the_limit_of_a_bulk_write(
+    make_declared: MakeDeclared, method: str, body: Any, standing: str
+) -> None:
+    resource, rules = STANDING[standing]
+    limited = type("Limited", (resource,), {"bulk_update_limit": 2})
+    view = type("View", (*rules, ResourceView), {"resource": limited, "methods": methods.ALL})
+    api = make_declared(posts=view)
+    hidden = [post(standing, open=False, shared=False) for _ in range(3)]
+    shown = [post(standing) for _ in range(3)]
+    api.database.posts.insert_many([*hidden, *shown])
+    before = snapshot(api.database)
+    assert_problem(api(method, "/posts/?title=a+post", body), 403, "bulk.too_many")
+    assert snapshot(api.database) == before
+    assert Calls.made == []
+    api.database.posts.delete_one({"_id": shown[0]["_id"]})
+    assert api(method, "/posts/?title=a+post", body).json == {"count": 2}
+
+
 def test_a_rule_knows_the_request_and_its_caller(make_declared: MakeDeclared) -> None:
     def rule(self: Any, req: falcon.Request, query: Query) -> Query:
         assert req is self.req
@@ -585,7 +627,7 @@ def test_a_refused_document_is_not_stored(
     good, bad = {"title": "good", **kind}, {"title": "bad", **kind, **values}
     result = api.post("/posts/", [good, good, bad] if several else bad, headers=headers)
     assert_refused(result, caller)
-    assert not any(snapshot(api.database).values())
+    assert snapshot(api.database) == {}
     assert {called for _, called, _, _ in Calls.made} == {"add"}
 
 

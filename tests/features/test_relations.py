@@ -12,11 +12,15 @@ from marshmallow import fields as ma
 
 from falcorest import Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
+from tests import watching
 from tests.declared import DeclaredApi, MakeDeclared
 from tests.support import assert_problem
 from tests.watching import Commands, snapshot
 
 Document = dict[str, Any]
+
+#: One database is shared by all tests here.
+shared_databases, make_database = watching.shared_databases, watching.make_database
 
 
 def view_of(resource: type[Resource], **more: Any) -> type[ResourceView]:
@@ -481,7 +485,6 @@ def test_what_was_created_in_bulk_is_shown_in_batches(
     watched: MakeDeclared, commands: Commands
 ) -> None:
     api = watched(posts=view_of(Posts))
-    api.database.create_collection("posts")
     users = put_users(api, 50)
     commands.take()
     body = [{"title": "x", "writer": str(one["_id"]), "editors": []} for one in users]
