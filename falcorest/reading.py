@@ -62,6 +62,8 @@ class Reader:
     def find(self, query: Query) -> tuple[Any, bool | None, Mapping[str, Any]]:
         """Return the documents of a list, whether more follow, and what else it says."""
         documents, has_more, *extra = self.resource.get_objects(self.readable(self.select(query)))
+        if has_more not in (True, False, None) or isinstance(documents, Mapping):
+            raise TypeError("get_objects must return documents, and whether more follow")
         if not isinstance(documents, (list, DocumentStream)):
             documents = list(documents)
         return documents, has_more, extra[0] if extra else {}
@@ -94,8 +96,8 @@ class Reader:
         if query.fields is None:
             names = self._usual_names()
         else:
-            available = self._available()
-            everywhere = [available, *(child._available() for child in self._kinds())]
+            available = self.available()
+            everywhere = [available, *(child.available() for child in self._kinds())]
             for api in query.fields:
                 if api != ALL_FIELDS and not any(api in one for one in everywhere):
                     raise _unknown_field(api, dict.fromkeys(chain.from_iterable(everywhere)))
@@ -116,7 +118,7 @@ class Reader:
         optional = set(self._known(self.resource.get_optional_fields()))
         return tuple(name for name in self._known(names) if name not in optional)
 
-    def _available(self) -> dict[str, str]:
+    def available(self) -> dict[str, str]:
         """Return the names that ``_fields`` may name, by API name."""
         names = (*self.resource.get_fields(), *self.resource.get_optional_fields())
         fields = self.declaration.fields
@@ -192,7 +194,7 @@ class Reader:
         if child is None:
             child = self._children[key] = self._of(self.declaration.children[key], self.depth)
             if self._asked is not None:
-                available = child._available()
+                available = child.available()
                 asked = [api for api in self._asked if api in available or api == ALL_FIELDS]
                 child.select(replace(EVERYTHING, fields=tuple(asked)))
         return child

@@ -306,10 +306,12 @@ class Writer(Reader):
             return data
         if self._is_partial:
             return change(data)
-        # NOTE: what the schema doesn't know, or doesn't load, isn't the client's to take away.
+        # NOTE: what the client doesn't see, or can't write, isn't its own to take away.
         kind = self if document is None else self._kind(document)
-        stored = (path for path in kind.declaration.stored_loaded if path != "_id")
-        return change(data, [path for path in stored if not any(_overlap(path, p) for p in data)])
+        stored = kind.declaration.stored
+        seen = (stored.get(name, "_id") for name in kind.available().values())
+        own = (path for path in seen if path in kind.declaration.stored_loaded and path != "_id")
+        return change(data, [path for path in own if not any(_overlap(path, p) for p in data)])
 
     def _own(self, data: Document, identity: Any = None) -> Document:
         """Refuse another ``_id``, and leave the same one out."""
