@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,15 +13,10 @@ from falcorest.bodies import load, load_document
 from falcorest.declaration import declaration_of, declare
 from falcorest.methods import Method, Replace
 from falcorest.naming import NotYet
+from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.query import EVERYTHING, Document, Query
 from falcorest.service import CollectionService
 
-PERMISSIONS = (
-    "has_read_permission",
-    "has_add_permission",
-    "has_change_permission",
-    "has_delete_permission",
-)
 HOOKS = (
     *PERMISSIONS,
     *("get_fields", "get_optional_fields", "get_max_limit", "get_objects", "get_object"),
@@ -30,12 +25,7 @@ HOOKS = (
 )
 
 
-def overridden(kind: type[Any], base: type[Any], names: Iterable[str]) -> frozenset[str]:
-    """Return which methods of a class are its author's own."""
-    return frozenset(name for name in names if getattr(kind, name) is not getattr(base, name))
-
-
-class Resource(Attributes):
+class Resource(Attributes, Permissions):
     """What a collection shows and allows.
 
     One is made for each request. Without a schema, documents are shown and stored as they are.
@@ -83,28 +73,6 @@ class Resource(Attributes):
     def get_max_limit(self) -> int | None:
         """Return the most documents in one list, or None for any number."""
         return self.max_limit
-
-    # ---------------------------------------------------------------------------- permissions
-
-    def has_read_permission(self, req: falcon.Request, query: Query) -> Query:
-        """Return the query narrowed to what this caller may see.
-
-        Use ``query.where({"is_published": True})``, which takes stored names, ``query.none()``,
-        or return the query as it is.
-        """
-        return query
-
-    def has_add_permission(self, req: falcon.Request, document: Document) -> bool:
-        """Tell whether this caller may store this document."""
-        return True
-
-    def has_change_permission(self, req: falcon.Request, document: Document) -> bool:
-        """Tell whether this caller may change this document, which is given as it is stored."""
-        return True
-
-    def has_delete_permission(self, req: falcon.Request, document: Document) -> bool:
-        """Tell whether this caller may remove this document."""
-        return True
 
     # ---------------------------------------------------------------------------------- hooks
 

@@ -24,8 +24,9 @@ from falcorest.errors import (
     UnsupportedMediaType,
 )
 from falcorest.methods import Method
-from falcorest.query import Document, Query
-from falcorest.resource import PERMISSIONS, Resource, overridden
+from falcorest.permissions import PERMISSIONS, Permissions, overridden
+from falcorest.query import Document
+from falcorest.resource import Resource
 from falcorest.service import CollectionService, DocumentStream, not_found
 from falcorest.writing import Writer
 
@@ -53,7 +54,7 @@ class View:
         ]
 
 
-class ResourceView(View):
+class ResourceView(View, Permissions):
     """Serves a resource over HTTP.
 
     With a schema, writes are answered with the object; without, as little as there is to say.
@@ -147,24 +148,6 @@ class ResourceView(View):
         if not kind.transactional:
             transactions = Transactions(database, wanted=False)
         self.service = CollectionService(database, kind.collection, self.policy, transactions)
-
-    # ------------------------------------------------------------------------- permissions
-
-    def has_read_permission(self, req: falcon.Request, query: Query) -> Query:
-        """Return the query narrowed to what this caller may see, beside the resource's own."""
-        return query
-
-    def has_add_permission(self, req: falcon.Request, document: Document) -> bool:
-        """Tell whether this caller may store this document."""
-        return True
-
-    def has_change_permission(self, req: falcon.Request, document: Document) -> bool:
-        """Tell whether this caller may change this document, which is given as it is stored."""
-        return True
-
-    def has_delete_permission(self, req: falcon.Request, document: Document) -> bool:
-        """Tell whether this caller may remove this document."""
-        return True
 
     # ---------------------------------------------------------------------- the collection
 

@@ -35,7 +35,7 @@ ORDER = [
         "query",
         "memory",
     ),
-    *("operators", "hints", "updates", "methods", "policy", "caller"),
+    *("operators", "hints", "updates", "methods", "policy", "permissions", "caller"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "service", "resource", "related", "reading", "nested", "returned", "writing"),
     "views",
