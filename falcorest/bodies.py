@@ -12,7 +12,7 @@ from falcorest import bson_json
 from falcorest.declaration import Declaration
 from falcorest.errors import BodyError
 from falcorest.query import Document
-from falcorest.schema import name_errors, to_bson
+from falcorest.schema import name_errors, refuse_known, to_bson
 from falcorest.updates import Update, is_update, update_from_fields, update_from_operators
 
 # ------------------------------------------------------------------------------- with a schema
@@ -40,8 +40,8 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
     loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
     if not isinstance(loaded, dict):
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
-    if schema.unknown == marshmallow.INCLUDE:
-        _require_unknown(declaration, body)
+    if declaration.takes_unknown:
+        refuse_known(schema, body, schema.unknown)
     try:
         data: Document = to_bson(loaded)
     except marshmallow.ValidationError as error:
@@ -50,14 +50,6 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
         errors = name_errors(schema, error.field_errors or [error.detail])
         raise _refusal((), errors, error.code) from error
     return _with_paths(declaration, data) if changing and declaration.paths else data
-
-
-def _require_unknown(declaration: Declaration, body: Mapping[str, Any]) -> None:
-    """Refuse what a schema takes for unknown, and would store in the place of what it knows."""
-    known = {path.partition(".")[0] for path in declaration.by_stored} | {"_id"}
-    for name in body.keys() - declaration.loaded_names:
-        if name in known or name in declaration.read_only:
-            raise marshmallow.ValidationError("It can't be written.", name)
 
 
 def _with_paths(declaration: Declaration, data: Document) -> Document:
@@ -81,12 +73,24 @@ def change(data: Mapping[str, Any], absent: Iterable[str] = ()) -> Update:
 
 
 @contextmanager
-def located(*place: str) -> Iterator[None]:
-    """Turn what a schema refuses into an answer to the client, with its place in the body."""
+def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None) -> Iterator[None]:
+    """Turn what a schema refuses into an answer to the client, with its place in the body.
+
+    Args:
+        *place: Where in the body it is refused.
+        api: API names by schema names, since an author's validators use those.
+        body: What the client sent; the names in it are its own.
+    """
     try:
         yield
     except marshmallow.ValidationError as error:
         messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]
+        if api and isinstance(messages, dict):
+            taken = {*api.values(), *(body if isinstance(body, dict) else ())}
+            messages = {
+                name if name in taken else api.get(name, name): one
+                for name, one in messages.items()
+            }
         raise _refusal(place, messages, "body.invalid") from error
     except BodyError as error:
         if not place:

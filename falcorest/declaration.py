@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from falcorest.fields import ObjectId
 from falcorest.filtering import field_converter, read_filters, read_ordering
 from falcorest.hints import format_id, parse_id
 from falcorest.naming import Names
+from falcorest.schema import hides, takes_unknown
 from falcorest.selecting import Selection, Selector
 
 
@@ -50,6 +52,17 @@ class Declaration(Names):
         self.paths = tuple(path for path in self.stored_loaded if "." in path)
         self.loaded_names = frozenset(self.api[name] for name in loaded)
         self.read_only = frozenset(self.by_api) - self.loaded_names
+
+    @functools.cached_property
+    def takes_unknown(self) -> bool:
+        """Whether a schema stores fields that it doesn't know."""
+        return self.load_schema is not None and takes_unknown(self.load_schema)
+
+    @functools.cached_property
+    def hiding(self) -> dict[str, ma.Field[Any]]:
+        """The fields that embed a document with something hidden in it, by API name."""
+        loaded = {} if self.load_schema is None else self.load_schema.load_fields
+        return {self.api[name]: field for name, field in loaded.items() if hides(field)}
 
     def select(self, names: tuple[str, ...]) -> Selection:
         """Return how to show some fields, compiled.

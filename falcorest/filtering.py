@@ -14,7 +14,7 @@ from falcorest.dialects.suffix import CONTROLS, DeclaredFilter, Sort
 from falcorest.hints import HINTS
 from falcorest.naming import EMBEDDED, Names
 from falcorest.operators import Operator
-from falcorest.schema import to_bson
+from falcorest.schema import leaf_of, to_bson
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +122,15 @@ def resolve(names: Names, path: str) -> Resolved | None:
             return _resolve_below(field, names.stored[name], path[len(api) :])
         below = resolve(names.of(relation.resource), path[len(api) + 2 :])
         return below and _below(names.stored[name], field, below)
-    for child in names.children.values():
-        found = resolve(names.of(child), path)
-        if found is not None:
-            return found
-    return None
+    found = [resolve(names.of(child), path) for child in names.children.values()]
+    known = [one for one in found if one is not None]
+    hidden = any(one.hidden for one in known)
+    return replace(known[0], hidden=hidden) if known else None
 
 
 def _resolve_below(field: ma.Field[Any], stored: str, rest: str) -> Resolved | None:
     """Resolve the rest of a path through the schemas that a field nests."""
-    leaf = field
-    while isinstance(leaf, ma.List):
-        leaf = leaf.inner
+    leaf = leaf_of(field)
     if isinstance(leaf, (ma.Method, ma.Function, ma.Constant)):
         return None
     if not rest:

@@ -8,10 +8,11 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from marshmallow import ValidationError
 from marshmallow import fields as ma
 
 from falcorest.attributes import Attributes, has_schema
@@ -384,6 +385,30 @@ class Names:
                 if path == self.resource.type_field:
                     return self.of(child).api[name]
         return str(self.resource.type_field)
+
+    def pick_kind(self, body: Mapping[str, Any], stored: str | None, *, new: bool) -> str | None:
+        """Return the kind of document that a body is for.
+
+        Args:
+            body: API names.
+            stored: The kind of the document that it changes.
+            new: Whether there is none that it changes.
+
+        Raises:
+            marshmallow.ValidationError: There is no such kind, or it isn't that of the document.
+        """
+        name = self.kind_name
+        if name not in body:
+            key = self.resource.default_child_resource_document if new else stored
+            if key is None and new:
+                raise ValidationError({name: ["Missing data for required field."]})
+            return key
+        key = body[name]
+        if not new and key != stored:
+            raise ValidationError({name: ["It can't be changed."]})
+        if not isinstance(key, str) or key not in self.children:
+            raise ValidationError({name: [f"Must be one of: {', '.join(self.children)}."]})
+        return key
 
     def key_of(self, child: type[Any]) -> str:
         """Return the discriminator of a child resource."""

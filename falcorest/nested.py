@@ -7,7 +7,7 @@ document around them last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -15,11 +15,12 @@ from bson import ObjectId
 
 from falcorest.bodies import located
 from falcorest.declaration import Declaration
-from falcorest.errors import BodyError, NotFound
+from falcorest.errors import BodyError
 from falcorest.methods import Replace, Update
 from falcorest.naming import Relation
 from falcorest.query import Document
 from falcorest.resource import Resource
+from falcorest.service import CollectionService
 
 
 @dataclass
@@ -62,12 +63,13 @@ class Writer(Protocol):
 
     declaration: Declaration
     resource: Resource
+    service: CollectionService
 
     def related(self, relation: Relation) -> Self:
         """Return the one for a relation."""
 
-    def read(self, identity: Any) -> Document:
-        """Return one document to be changed."""
+    def read_many(self, identities: Sequence[Any]) -> dict[Any, Document]:
+        """Return documents to be changed, by id."""
 
     def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
         """Return what of a body isn't what was read."""
@@ -96,7 +98,7 @@ def take_objects(writer: Writer, body: Any) -> tuple[Any, list[Write]]:
 
     Raises:
         BodyError: One of them is wrong, or names a document that isn't there.
-        Problem: The caller may not do this.
+        Problem: The caller may not do this, or not so much of it.
     """
     declaration = writer.declaration
     if not holds_objects(declaration, body):
@@ -106,47 +108,67 @@ def take_objects(writer: Writer, body: Any) -> tuple[Any, list[Write]]:
     for name in declaration.saved:
         relation = declaration.relations[name]
         value = body.get(relation.api)
-        related = writer.related(relation)
-        if related.resource.view_method is Replace:
-            related.resource.view_method = Update
-
-        def take(item: Any, *place: str, related: Writer = related) -> Any:
-            if not isinstance(item, dict):
-                return item
-            with located(*place):
-                write = _prepare(related, item)
-            writes.append(write)
-            return write.identity
-
+        if not any(isinstance(item, dict) for item in _items(value)):
+            continue
+        taker = _Taker(writer.related(relation), _items(value))
         if isinstance(value, list):
             taken[relation.api] = [
-                take(item, relation.api, str(index)) for index, item in enumerate(value)
+                taker.take(item, relation.api, str(index)) for index, item in enumerate(value)
             ]
-        elif isinstance(value, dict):
-            taken[relation.api] = take(value, relation.api)
+        else:
+            taken[relation.api] = taker.take(value, relation.api)
+        writes += taker.writes
     return taken, writes
 
 
-def _prepare(related: Writer, item: dict[str, Any]) -> Write:
-    name = related.declaration.id_name
-    if name not in item:
-        return related.prepare_create(item)
-    try:
-        document = related.read(related.declaration.convert_id(item[name]))
-    except (NotFound, ValueError):
-        pass
-    else:
+class _Taker:
+    """Takes the objects of one relation; the documents that they name are read at once."""
+
+    def __init__(self, related: Writer, items: list[Any]) -> None:
+        if related.resource.view_method is Replace:
+            related.resource.view_method = Update
+        objects = [item for item in items if isinstance(item, dict)]
+        related.service.policy.bound_affected(len(objects))
+        self.writes: list[Write] = []
+        self._related = related
+        self._name = related.declaration.id_name
+        wanted = (self._identity(item[self._name]) for item in objects if self._name in item)
+        ids = list(dict.fromkeys(identity for identity in wanted if identity is not None))
+        self._documents = related.read_many(ids) if ids else {}
+
+    def _identity(self, given: Any) -> Any:
+        try:
+            identity = self._related.declaration.convert_id(given)
+        except ValueError:
+            return None
+        return None if identity.__hash__ is None else identity
+
+    def take(self, item: Any, *place: str) -> Any:
+        """Return the id of an object, which is to be written; an id stays as it is."""
+        if not isinstance(item, dict):
+            return item
+        with located(*place):
+            write = self._prepare(item)
+        self.writes.append(write)
+        return write.identity
+
+    def _prepare(self, item: dict[str, Any]) -> Write:
+        name = self._name
+        if name not in item:
+            return self._related.prepare_create(item)
+        document = self._documents.get(self._identity(item[name]))
+        if document is None:
+            raise BodyError(
+                "body.invalid",
+                f"The {name} names no document.",
+                field_errors={name: ["There is no such document."]},
+            )
         rest = {key: value for key, value in item.items() if key != name}
         # NOTE: what was read may be sent back by somebody who may not change it.
-        rest = related.only_changed(rest, document)
+        rest = self._related.only_changed(rest, document)
         if rest:
-            return related.prepare_update(document, rest)
+            return self._related.prepare_update(document, rest)
         return Write(document["_id"], document, lambda data: data)
-    raise BodyError(
-        "body.invalid",
-        f"The {name} names no document.",
-        field_errors={name: ["There is no such document."]},
-    )
 
 
 def _items(value: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
@@ -12,8 +13,8 @@ import falcon
 from falcorest import bson_json
 from falcorest.declaration import declaration_of
 from falcorest.dialects.suffix import ALL_FIELDS
-from falcorest.errors import Problem, QueryError, ServerError
-from falcorest.naming import Relation
+from falcorest.errors import NotFound, Problem, QueryError, ServerError
+from falcorest.naming import REVERSE, Relation
 from falcorest.query import EVERYTHING, Document, Filter, Query, conjunction
 from falcorest.related import show_related, uri_of
 from falcorest.selecting import Selection
@@ -41,7 +42,8 @@ class Reader:
         self._names: tuple[str, ...] | None = None
         self._asked: tuple[str, ...] | None = None
         self._children: dict[str, Self] = {}
-        self._prepared: dict[int, dict[str, Any]] = {}
+        self._prepared: dict[Any, dict[str, Any]] = {}
+        self._everything: Query | None = None
         resource._at_work = self
 
     # ------------------------------------------------------------------------ what is asked for
@@ -83,6 +85,17 @@ class Reader:
             NotFound: There is none that the caller may see.
         """
         return self._found(self.resource.get_object(identity, self.readable(EVERYTHING)))
+
+    def read_many(self, identities: Sequence[Any]) -> dict[Any, Document]:
+        """Return documents to be changed, whole, by id; those that may not be seen are missing."""
+        if "get_object" not in self.resource.overridden:
+            found = self.service.find_by_ids(identities, self.readable(EVERYTHING))
+            return {document["_id"]: document for document in found}
+        documents = {}
+        for identity in identities:
+            with suppress(NotFound):
+                documents[identity] = self.read(identity)
+        return documents
 
     def select(self, query: Query) -> Query:
         """Note which fields are shown, and return the query that reads no others.
@@ -140,11 +153,17 @@ class Reader:
         Raises:
             ServerError: A permission gives no narrowed query.
         """
+        # PERF: a write may ask for each of many documents.
+        if query is EVERYTHING and self._everything is not None:
+            return self._everything
         rules = [
             self._rule(permission, query) for permission in self._permissions("has_read_permission")
         ]
         rules.extend(self._rules_of_kinds(query))
-        return replace(query, rule=conjunction([*rules, query.rule])) if rules else query
+        readable = replace(query, rule=conjunction([*rules, query.rule])) if rules else query
+        if query is EVERYTHING:
+            self._everything = readable
+        return readable
 
     def _rule(self, permission: Callable[[falcon.Request, Query], Query], query: Query) -> Filter:
         plain = replace(query, rule={}) if query.rule else query
@@ -213,25 +232,28 @@ class Reader:
 
     def dump_json(self, documents: Sequence[Document]) -> bytes:
         """Return documents as JSON with commas between them, without brackets."""
-        if not self.declaration.has_schema and not self._changes_dump:
+        if not self.declaration.has_schema and not self.changes_dump:
             return bson_json.dumps(documents)[1:-1]
         return bson_json.dumps([shown for shown in self.dump(documents) if shown is not None])[1:-1]
 
     @property
-    def _changes_dump(self) -> bool:
+    def changes_dump(self) -> bool:
+        """Whether a hook has a say in what is shown."""
         return not self.resource.overridden.isdisjoint(_DUMPING)
 
     def dump(self, documents: Sequence[Document]) -> list[dict[str, Any] | None]:
         """Return documents as they are shown, in order; None is left out."""
         if self.declaration.children:
             return self._dump_kinds(documents)
-        if not self._changes_dump:
+        if not self.changes_dump:
             return [*self._dump(documents)]
-        self._prepare(documents)
+        relations = self._selection().relations
+        if relations:
+            self._prepare(relations, documents)
         return [self._serialize(document) for document in documents]
 
-    def _prepare(self, documents: Sequence[Document]) -> None:
-        """Dump documents at once, so that what they are related to is fetched at once.
+    def _prepare(self, relations: Sequence[Relation], documents: Sequence[Document]) -> None:
+        """Fetch what documents are related to at once, before a hook shows each of them.
 
         What can't be dumped is left for later, when a hook says what becomes of it.
         """
@@ -243,13 +265,31 @@ class Reader:
             except Exception:  # noqa: BLE001, S112 - it comes again when this one is shown
                 continue
             good.append(document)
-        show_related(self, self._selection().relations, good, shown)
-        self._prepared = {id(document): one for document, one in zip(good, shown, strict=True)}
+        try:
+            show_related(self, relations, good, shown)
+        except Problem:
+            raise
+        except Exception:  # noqa: BLE001 - it comes again when each of them is shown
+            return
+        self._prepared = {
+            self._key(document): one for document, one in zip(good, shown, strict=True)
+        }
+
+    def _key(self, document: Document) -> Any:
+        # NOTE: a hook may show a copy of a document, which has the same _id.
+        identity = document.get("_id") if self.resource.collection is not None else None
+        return id(document) if identity is None or identity.__hash__ is None else identity
 
     def show(self, document: Document) -> dict[str, Any]:
         """Return one document as it is shown, but for the hooks of the resource."""
-        prepared = self._prepared.pop(id(document), None)
-        return self._dump([document])[0] if prepared is None else prepared
+        prepared = self._prepared.get(self._key(document))
+        if prepared is None:
+            return self._dump([document])[0]
+        (shown,) = self._dump_own([document])
+        for relation in self._selection().relations:
+            if relation.api in shown or relation.kind == REVERSE:
+                shown[relation.api] = prepared.get(relation.api)
+        return shown
 
     def _serialize(self, document: Document) -> dict[str, Any] | None:
         try:

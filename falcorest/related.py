@@ -7,6 +7,7 @@ document. The read rule of the other resource holds: what the caller may not see
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, Protocol, Self
 
 from falcorest.hints import format_id
@@ -20,6 +21,10 @@ class Reader(Protocol):
     """What finds and shows the documents of a resource, see :mod:`falcorest.reading`."""
 
     depth: int
+
+    @property
+    def changes_dump(self) -> bool:
+        """Whether a hook has a say in what is shown."""
 
     def related(self, relation: Relation) -> Self:
         """Return the one through which a relation is shown."""
@@ -55,7 +60,7 @@ def show_related(
             _show_embedded(reader.related(relation), relation, documents, shown)
         elif reader.depth > 0:
             if relation.kind == REFERENCE:
-                _show_references(reader.related(relation), relation, documents, shown)
+                _show_references(reader, relation, documents, shown)
             else:
                 _show_reverse(reader, relation, documents, shown)
 
@@ -78,15 +83,18 @@ def _show_embedded(
 
 
 def _show_references(
-    related: Reader, relation: Relation, documents: Sequence[Document], shown: Sequence[Shown]
+    reader: Reader, relation: Relation, documents: Sequence[Document], shown: Sequence[Shown]
 ) -> None:
+    related = reader.related(relation)
     values = [stored_value(document, relation.stored) for document in documents]
     wanted = dict.fromkeys(item for value in values for item in _items(value) if _is_id(item))
     found = related.show_by_ids(list(wanted)) if wanted else {}
+    # NOTE: a hook that changes what it shows must not change it for other documents.
+    place = deepcopy if reader.changes_dump else _same
     for value, one in zip(values, shown, strict=True):
         if relation.api in one:
             one[relation.api] = _replace(
-                value, lambda item: found.get(item) if _is_id(item) else None
+                value, lambda item: place(found.get(item)) if _is_id(item) else None
             )
 
 
@@ -110,6 +118,10 @@ def stored_value(document: Any, path: str) -> Any:
 
 def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else (value,)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _is_id(value: Any) -> bool:

@@ -86,13 +86,13 @@ class Resource(Attributes, Permissions):
         page = self.service.page(query)
         return page.documents, page.has_more
 
-    def get_object(self, identity: Any, query: Query = EVERYTHING) -> Document:
+    def get_object(self, id: Any, query: Query = EVERYTHING) -> Document:
         """Return one document.
 
         Raises:
             NotFound: There is none.
         """
-        return self.service.get(identity, query)
+        return self.service.get(id, query)
 
     def validate_request(self, data: Any, document: Document | None = None) -> Document:
         """Turn the body of a request into what is stored, by the schema.

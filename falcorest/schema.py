@@ -90,6 +90,92 @@ def name_errors(schema: marshmallow.Schema, errors: Any) -> dict[str, Any]:
     return named or {"_schema": errors}
 
 
+def takes_unknown(schema: marshmallow.Schema, around: tuple[type, ...] = ()) -> bool:
+    """Tell whether a schema, or one inside of it, stores fields that it doesn't know."""
+    if schema.unknown == marshmallow.INCLUDE:
+        return True
+    nested = (leaf_of(field) for field in schema.load_fields.values())
+    return any(
+        leaf.unknown == marshmallow.INCLUDE
+        or (type(leaf.schema) not in around and takes_unknown(leaf.schema, (*around, type(schema))))
+        for leaf in nested
+        if isinstance(leaf, ma.Nested)
+    )
+
+
+def refuse_known(schema: marshmallow.Schema, body: Any, unknown: str) -> None:
+    """Refuse what a schema takes for unknown, and would store in the place of what it knows.
+
+    Args:
+        schema: Takes unknown fields, or something inside of it does.
+        body: As the client sent it.
+        unknown: What becomes of unknown fields.
+
+    Raises:
+        ValidationError: There is something of that kind.
+    """
+    if not isinstance(body, dict):
+        return
+    by_api = {
+        name if field.data_key is None else field.data_key: field
+        for name, field in schema.load_fields.items()
+    }
+    if unknown == marshmallow.INCLUDE:
+        known = {"_id"}
+        for name, field in schema.fields.items():
+            known |= {name, str(field.data_key), (field.attribute or name).partition(".")[0]}
+        for name in known.intersection(body.keys() - by_api.keys()):
+            raise marshmallow.ValidationError("It can't be written.", name)
+    for api, field in by_api.items():
+        leaf = leaf_of(field)
+        if isinstance(leaf, ma.Nested):
+            value = body.get(api)
+            for item in value if isinstance(value, list) else [value]:
+                try:
+                    refuse_known(leaf.schema, item, leaf.unknown or leaf.schema.unknown)
+                except marshmallow.ValidationError as error:
+                    messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+                    raise marshmallow.ValidationError({api: messages}) from error
+
+
+def hides(field: ma.Field[Any]) -> bool:
+    """Tell whether a field embeds one document, in which there are fields that clients can't send
+    back: what is only dumped, and what is only loaded.
+    """
+    return isinstance(field, ma.Nested) and any(
+        inner.dump_only or inner.load_only or hides(inner) for inner in field.schema.fields.values()
+    )
+
+
+def keep_hidden(field: Any, data: Any, stored: Any) -> Any:
+    """Return an embedded document that takes the place of another, with what that one hides.
+
+    Args:
+        field: The field, which :func:`hides` something.
+        data: What is to be stored.
+        stored: What is stored so far.
+    """
+    if not isinstance(data, dict) or not isinstance(stored, dict):
+        return data
+    kept = dict(data)
+    for name, inner in field.schema.fields.items():
+        path = inner.attribute or name
+        if path not in stored:
+            continue
+        if inner.dump_only or (inner.load_only and path not in data):
+            kept[path] = stored[path]
+        elif hides(inner) and path in data:
+            kept[path] = keep_hidden(inner, data[path], stored[path])
+    return kept
+
+
+def leaf_of(field: ma.Field[Any]) -> ma.Field[Any]:
+    """Return what is in a list, or in lists of lists; anything else is its own leaf."""
+    while isinstance(field, ma.List):
+        field = field.inner
+    return field
+
+
 def _name_below(field: ma.Field[Any], errors: Any) -> Any:
     if isinstance(errors, dict) and isinstance(field, (ma.List, ma.Nested)):
         if isinstance(field, ma.List):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,12 @@ class Selector:
         if dumping and not _is_folded(self._names, relation):
             return ma.Raw(attribute=field.attribute, data_key=field.data_key)
 
+        def load_kind(value: Any) -> Any:
+            return self._of(relation.resource).load_kind(value)
+
+        if not dumping and self._names.of(relation.resource).children:
+            return _on_leaf(field, lambda leaf: KindField(leaf, load_kind))
+
         def nest(leaf: Any) -> Any:
             leaf.only, leaf.exclude, leaf._schema = None, (), None
             # NOTE: by a function, since relations may run in circles.
@@ -94,6 +100,19 @@ class Selector:
             return leaf
 
         return _on_leaf(field, nest)
+
+    def load_kind(self, value: Any) -> Any:
+        """Load an embedded document by the schema of its kind."""
+        if not isinstance(value, Mapping):
+            raise marshmallow.ValidationError("Invalid type.")
+        names = self._names
+        key = names.pick_kind(value, None, new=True)
+        assert key is not None
+        schema = self._of(names.children[key]).load_schema
+        assert schema is not None
+        if names.kind_name not in {field.data_key for field in schema.load_fields.values()}:
+            value = {api: item for api, item in value.items() if api != names.kind_name}
+        return {**schema.load(value), str(names.resource.type_field): key}
 
     # ----------------------------------------------------------------------------- selection
 
@@ -151,6 +170,39 @@ class Selector:
             if name in self._names.fields and not self._names.fields[name].load_only
         ]
         return self._dump_schema(only=shown)
+
+
+class KindField(ma.Field[Any]):
+    """Loads an embedded document by the schema of its kind.
+
+    Args:
+        field: What it takes the place of.
+        load: Loads a value by its kind.
+    """
+
+    def __init__(self, field: ma.Nested, load: Callable[[Any], Any]) -> None:
+        super().__init__(
+            attribute=field.attribute,
+            data_key=field.data_key,
+            required=field.required,
+            allow_none=field.allow_none,
+            load_default=field.load_default,
+            validate=field.validators,
+        )
+        self._many = bool(field.many)
+        self._load = load
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        if not self._many:
+            return self._load(value)
+        if not isinstance(value, list):
+            raise marshmallow.ValidationError("Not a valid list.")
+        return [self._load(item) for item in value]
+
+    def __deepcopy__(self, memo: Any) -> KindField:
+        return copy.copy(self)
 
 
 def _is_folded(names: Names, relation: Relation) -> bool:

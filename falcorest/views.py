@@ -182,7 +182,7 @@ class ResourceView(View, Permissions):
             raise BodyError("body.wrong_type", "A list of objects is expected.")
         document = work.create(data)
         self._answer_created(req, resp, document["_id"])
-        resp.data = self._created_json(work, [document])
+        self._answer_written(resp, self._created_json(work, [document]))
 
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
@@ -219,7 +219,11 @@ class ResourceView(View, Permissions):
         """Fetch one document."""
         work, query = req.env[PREPARED]
         document = work.fetch(self._identity(req, id), query)
-        self._answer_document(resp, work, document)
+        shown = work.dump_json([document])
+        if not shown:
+            raise not_found()
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = shown
 
     on_head_item = on_get_item
 
@@ -233,7 +237,7 @@ class ResourceView(View, Permissions):
         if document is None:
             resp.status = HTTP_204
         else:
-            self._answer_document(resp, work, document)
+            self._answer_written(resp, work.dump_json([document]))
 
     def on_put_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Replace a document; without a schema, put one where none was as well."""
@@ -244,7 +248,7 @@ class ResourceView(View, Permissions):
         work, _ = req.env[PREPARED]
         if work.put(identity, self._read(req)):
             self._answer_created(req, resp, identity)
-            resp.data = bson_json.dumps({"_id": identity})
+            self._answer_written(resp, bson_json.dumps({"_id": identity}))
         else:
             resp.status = HTTP_204
 
@@ -278,17 +282,17 @@ class ResourceView(View, Permissions):
 
     def _answer_created(self, req: falcon.Request, resp: falcon.Response, identity: Any) -> None:
         resp.status = HTTP_201
-        resp.content_type = falcon.MEDIA_JSON
         segment = self.declaration.format_id(identity)
         if segment is not None:
             resp.set_header("Location", f"{self._address(req)}/{segment}")
 
-    def _answer_document(self, resp: falcon.Response, work: Writer, document: Document) -> None:
-        shown = work.dump_json([document])
-        if not shown:
-            raise not_found()
-        resp.content_type = falcon.MEDIA_JSON
-        resp.data = shown
+    def _answer_written(self, resp: falcon.Response, shown: bytes) -> None:
+        # NOTE: a hook may leave a document out that can't be shown.
+        if shown:
+            resp.content_type = falcon.MEDIA_JSON
+            resp.data = shown
+        elif resp.status_code == 200:
+            resp.status = HTTP_204
 
     def _answer(self, resp: falcon.Response, result: dict[str, Any]) -> None:
         resp.content_type = falcon.MEDIA_JSON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from typing import Any, Self
 
 from falcorest import bson_json
@@ -23,9 +24,10 @@ from falcorest.methods import Replace
 from falcorest.nested import Write, holds_objects, take_objects
 from falcorest.query import EVERYTHING, Document, Query
 from falcorest.reading import Reader
+from falcorest.related import stored_value
 from falcorest.resource import Resource
 from falcorest.returned import holds_read_only, without_read_only
-from falcorest.schema import to_bson
+from falcorest.schema import keep_hidden, to_bson
 from falcorest.service import Updated, with_id
 from falcorest.updates import Update
 
@@ -40,7 +42,7 @@ class Writer(Reader):
     def create(self, body: Any) -> Document:
         """Store a new document and return it."""
         if self._holds_objects(body):
-            return self.service.together(lambda: self.prepare_create(body).run())
+            return self.service.together(lambda: self.prepare_create(deepcopy(body)).run())
         return self.prepare_create(body).run()
 
     def create_many(self, bodies: list[Any]) -> list[Document]:
@@ -57,7 +59,7 @@ class Writer(Reader):
             with self._naming():
                 return self.service.insert_many(documents)
         return self.service.together(
-            lambda: [write.run() for write in list(self._prepare_many(bodies))]
+            lambda: [write.run() for write in list(self._prepare_many(deepcopy(bodies)))]
         )
 
     def update(self, identity: Any, body: Any) -> Document | None:
@@ -72,14 +74,15 @@ class Writer(Reader):
         steps = ("has_change_permission", "validate_request", "get_object", "update_object")
         body = self._without_own_id(body, identity)
         if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
-            if self._holds_objects(body, identity):
-                return self.service.together(lambda: self._update_read(identity, body))
+            # NOTE: so that what has been permitted is what is changed.
+            if self._overrides("has_change_permission") or self._holds_objects(body):
+                return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
             return self._update_read(identity, body)
         if not self.declaration.has_schema:
             update = load_update(body, identity)
             self.service.update(identity, update, self.readable(EVERYTHING))
             return None
-        with located():
+        with located(api=self.declaration.api, body=body):
             data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
         query = self.readable(self.select(EVERYTHING))
         with self._naming():
@@ -109,9 +112,9 @@ class Writer(Reader):
         if self._holds_objects(body):
             raise BodyError("body.invalid_update", "A bulk update takes references as ids only.")
         steps = ("has_change_permission", "validate_request", "update_object")
-        if self._overrides(*steps) or self._kinds():
+        if self._overrides(*steps) or self._kinds() or self._hides(body):
             return self.service.together(lambda: self._update_each(query, body))
-        with located():
+        with located(api=self.declaration.api, body=body):
             data = self._own(load(self.declaration, body, partial=True))
         with self._naming():
             return self.service.update_many(query, self._update(data))
@@ -120,12 +123,10 @@ class Writer(Reader):
         """Remove one document."""
         if not self._overrides("has_delete_permission", "get_object", "delete_object"):
             self.service.delete(identity, self.readable(EVERYTHING))
-            return
-        document = self.read(identity)
-        kind = self._kind(document)
-        self.permit("has_delete_permission", document, kind)
-        with located():
-            self._hook("delete_object", kind)(document)
+        elif self._overrides("has_delete_permission"):
+            self.service.together(lambda: self._delete_read(identity))
+        else:
+            self._delete_read(identity)
 
     def delete_many(self, query: Query) -> int:
         """Remove the documents that a filter matches, all or nothing where possible."""
@@ -181,7 +182,7 @@ class Writer(Reader):
                 **data,
                 str(self.resource.type_field): self.declaration.key_of(type(kind.resource)),
             }
-        data = with_id(data)
+        data = with_id(self.as_stored(data))
         self.permit("has_add_permission", data, kind)
         create = self._hook("create_object", kind)
         return Write(data["_id"], data, lambda data: self._call(create, data["_id"], data), inside)
@@ -195,7 +196,7 @@ class Writer(Reader):
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
         body, inside = take_objects(kind, kind.without_read_only(body, document))
-        data = kind.validate(body, document)
+        data = kind.with_hidden(kind.validate(body, document), document)
         return self._writing_update(document, self._own(data, document["_id"]), kind, inside)
 
     def _writing_update(
@@ -210,7 +211,7 @@ class Writer(Reader):
         """Return what is stored, as the hook says; the schema is never passed by."""
         resource = self.resource
         resource._loaded = False
-        with located():
+        with located(api=self.declaration.api, body=body):
             data = resource.validate_request(body, document)
             # NOTE: an author's hook may return a body, without asking the one that it overrides.
             if not resource._loaded:
@@ -219,7 +220,7 @@ class Writer(Reader):
 
     def _call(self, hook: Callable[..., Any], identity: Any, *arguments: Any) -> Document:
         """Call a hook that writes, and return the document."""
-        with located(), self._naming():
+        with located(api=self.declaration.api), self._naming():
             document: Document | None = hook(*arguments)
         return self.service.get(identity) if document is None else document
 
@@ -250,12 +251,20 @@ class Writer(Reader):
     def _update_read(self, identity: Any, body: Any) -> Document:
         return self.prepare_update(self.read(identity), body).run()
 
+    def _delete_read(self, identity: Any) -> None:
+        document = self.read(identity)
+        kind = self._kind(document)
+        self.permit("has_delete_permission", document, kind)
+        with located(api=self.declaration.api):
+            self._hook("delete_object", kind)(document)
+
     def _update_each(self, query: Query, body: Any) -> Updated:
         documents = self.service.find_affected(query)
         if not documents and not self.declaration.children:
-            with located():
+            with located(api=self.declaration.api):
                 load(self.declaration, body, partial=True)
-        writes = [self.prepare_update(document, body) for document in documents]
+        # NOTE: a copy for each, since hooks may change it.
+        writes = [self.prepare_update(document, deepcopy(body)) for document in documents]
         for write in writes:
             write.run()
         return Updated(len(writes), len(writes))
@@ -274,7 +283,7 @@ class Writer(Reader):
         for document, kind in zip(documents, kinds, strict=True):
             self.permit("has_delete_permission", document, kind)
         for document, kind in zip(documents, kinds, strict=True):
-            with located():
+            with located(api=self.declaration.api):
                 self._hook("delete_object", kind)(document)
         return len(documents)
 
@@ -310,7 +319,8 @@ class Writer(Reader):
         kind = self if document is None else self._kind(document)
         stored = kind.declaration.stored
         seen = (stored.get(name, "_id") for name in kind.available().values())
-        own = (path for path in seen if path in kind.declaration.stored_loaded and path != "_id")
+        kept = ("_id", self.resource.type_field)
+        own = (path for path in seen if path in kind.declaration.stored_loaded and path not in kept)
         return change(data, [path for path in own if not any(_overlap(path, p) for p in data)])
 
     def _own(self, data: Document, identity: Any = None) -> Document:
@@ -333,7 +343,15 @@ class Writer(Reader):
         """Tell whether a body holds what can only be judged by what is stored."""
         if not self.declaration.has_schema:
             return False
-        return self._holds_objects(body) or holds_read_only(self.declaration, body)
+        return (
+            self._hides(body)
+            or self._holds_objects(body)
+            or holds_read_only(self.declaration, body)
+        )
+
+    def _hides(self, body: Any) -> bool:
+        """Tell whether a body has an embedded document in the place of one that hides something."""
+        return type(body) is dict and not self.declaration.hiding.keys().isdisjoint(body)
 
     def without_read_only(self, body: Any, document: Document) -> Any:
         """Take what can't be written out of a body, where it is what was read.
@@ -346,6 +364,16 @@ class Writer(Reader):
         shown = self._shown(document, body)
         return without_read_only(self.declaration, body, shown, document)
 
+    def with_hidden(self, data: Document, document: Document) -> Document:
+        """Return data whose embedded documents keep what their clients can't send back."""
+        declaration = self.declaration
+        kept = dict(data)
+        for api, field in declaration.hiding.items():
+            path = declaration.stored[declaration.by_api[api]]
+            if path in data:
+                kept[path] = keep_hidden(field, data[path], stored_value(document, path))
+        return kept
+
     def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
         """Return what of a body isn't what was read."""
         shown = self._shown(document, body)
@@ -355,13 +383,14 @@ class Writer(Reader):
 
     def _shown(self, document: Document, names: Iterable[str]) -> dict[str, Any]:
         """Return what is shown of a document under some API names, as JSON."""
-        by_api, own = self.declaration.by_api, self._names
-        self._names = tuple(by_api[api] for api in names if api in by_api)
+        # APPSEC: to compare with what the client doesn't see would tell what it is.
+        available, own = self.available(), self._names
+        self._names = tuple(available[api] for api in names if api in available)
         (shown,) = self.dump([document])
         self._names = own
         return {} if shown is None else dict(bson_json.parse(bson_json.dumps(shown)))
 
-    def _holds_objects(self, body: Any, identity: Any = None) -> bool:
+    def _holds_objects(self, body: Any) -> bool:
         return any(holds_objects(kind.declaration, body) for kind in (self, *self._kinds()))
 
     def _kind_of_body(self, body: Any, document: Document | None = None) -> tuple[Self, Any]:
@@ -373,23 +402,13 @@ class Writer(Reader):
         declaration = self.declaration
         if not declaration.children:
             return self, body
-        name = declaration.kind_name
-        given = require_object(body).get(name)
         stored = None if document is None else declaration.kind_of(document)
-        if name not in body:
-            given = (
-                stored if document is not None else self.resource.default_child_resource_document
-            )
-            if given is None and document is not None:
-                return self, body
-            problem = "Missing data for required field."
-        elif document is not None and given != stored:
-            raise _wrong_kind(name, "It can't be changed.")
-        else:
-            problem = f"Must be one of: {', '.join(declaration.children)}."
-        if not isinstance(given, str) or given not in declaration.children:
-            raise _wrong_kind(name, problem)
-        kind = self._child(given)
+        with located():
+            key = declaration.pick_kind(require_object(body), stored, new=document is None)
+        if key is None:
+            return self, body
+        kind = self._child(key)
+        name = declaration.kind_name
         if name not in kind.declaration.loaded_names:
             body = {api: value for api, value in body.items() if api != name}
         return kind, body
@@ -398,11 +417,3 @@ class Writer(Reader):
 def _overlap(one: str, other: str) -> bool:
     """Tell whether a stored path is another one, or leads to it, or is led to by it."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
-
-
-def _wrong_kind(name: str, problem: str) -> BodyError:
-    return BodyError(
-        "body.invalid",
-        f"The body doesn't fit: {name}: {problem}",
-        field_errors={name: [problem]},
-    )
