@@ -12,7 +12,7 @@ from falcorest import bson_json
 from falcorest.declaration import Declaration
 from falcorest.errors import BodyError
 from falcorest.query import Document
-from falcorest.schema import name_errors, refuse_known, to_bson
+from falcorest.schema import name_errors, to_bson
 from falcorest.updates import Update, is_update, update_from_fields, update_from_operators
 
 # ------------------------------------------------------------------------------- with a schema
@@ -40,8 +40,6 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
     loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
     if not isinstance(loaded, dict):
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
-    if declaration.takes_unknown:
-        refuse_known(schema, body, schema.unknown)
     try:
         data: Document = to_bson(loaded)
     except marshmallow.ValidationError as error:

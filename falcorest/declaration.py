@@ -14,7 +14,7 @@ from falcorest.fields import ObjectId
 from falcorest.filtering import field_converter, read_filters, read_ordering
 from falcorest.hints import format_id, parse_id
 from falcorest.naming import Names
-from falcorest.schema import hides, takes_unknown
+from falcorest.schema import hides
 from falcorest.selecting import Selection, Selector
 
 
@@ -52,11 +52,6 @@ class Declaration(Names):
         self.paths = tuple(path for path in self.stored_loaded if "." in path)
         self.loaded_names = frozenset(self.api[name] for name in loaded)
         self.read_only = frozenset(self.by_api) - self.loaded_names
-
-    @functools.cached_property
-    def takes_unknown(self) -> bool:
-        """Whether a schema stores fields that it doesn't know."""
-        return self.load_schema is not None and takes_unknown(self.load_schema)
 
     @functools.cached_property
     def hiding(self) -> dict[str, ma.Field[Any]]:

@@ -22,6 +22,9 @@ def holds_read_only(declaration: Declaration, body: Any) -> bool:
     """Tell whether a body holds something that is judged by what was read."""
     if type(body) is not dict:
         return False
+    # NOTE: of several kinds of embedded documents, it is the stored one that tells which.
+    if declaration.children:
+        return True
     return (
         not declaration.read_only.isdisjoint(body)
         or any(_is_shown(relation, body) for relation in declaration.relations.values())
@@ -88,6 +91,13 @@ def without_read_only(
 
 def _below(related: Declaration, value: Any, shown: Any, stored: Any, *place: str) -> Any:
     if isinstance(value, dict) and isinstance(shown, dict) and isinstance(stored, dict):
+        key = related.kind_of(stored)
+        if key is not None:
+            if value.get(related.kind_name, key) != key:
+                return value
+            # NOTE: the kind isn't shown unless the schema has a field for it.
+            value = {related.kind_name: key, **value}
+            related = related.of(related.children[key])
         with located(*place):
             return without_read_only(related, value, shown, stored)
     if isinstance(value, list) and isinstance(shown, list) and isinstance(stored, list):

@@ -90,57 +90,10 @@ def name_errors(schema: marshmallow.Schema, errors: Any) -> dict[str, Any]:
     return named or {"_schema": errors}
 
 
-def takes_unknown(schema: marshmallow.Schema, around: tuple[type, ...] = ()) -> bool:
-    """Tell whether a schema, or one inside of it, stores fields that it doesn't know."""
-    if schema.unknown == marshmallow.INCLUDE:
-        return True
-    nested = (leaf_of(field) for field in schema.load_fields.values())
-    return any(
-        leaf.unknown == marshmallow.INCLUDE
-        or (type(leaf.schema) not in around and takes_unknown(leaf.schema, (*around, type(schema))))
-        for leaf in nested
-        if isinstance(leaf, ma.Nested)
-    )
-
-
-def refuse_known(schema: marshmallow.Schema, body: Any, unknown: str) -> None:
-    """Refuse what a schema takes for unknown, and would store in the place of what it knows.
-
-    Args:
-        schema: Takes unknown fields, or something inside of it does.
-        body: As the client sent it.
-        unknown: What becomes of unknown fields.
-
-    Raises:
-        ValidationError: There is something of that kind.
-    """
-    if not isinstance(body, dict):
-        return
-    by_api = {
-        name if field.data_key is None else field.data_key: field
-        for name, field in schema.load_fields.items()
-    }
-    if unknown == marshmallow.INCLUDE:
-        known = {"_id"}
-        for name, field in schema.fields.items():
-            known |= {name, str(field.data_key), (field.attribute or name).partition(".")[0]}
-        for name in known.intersection(body.keys() - by_api.keys()):
-            raise marshmallow.ValidationError("It can't be written.", name)
-    for api, field in by_api.items():
-        leaf = leaf_of(field)
-        if isinstance(leaf, ma.Nested):
-            value = body.get(api)
-            for item in value if isinstance(value, list) else [value]:
-                try:
-                    refuse_known(leaf.schema, item, leaf.unknown or leaf.schema.unknown)
-                except marshmallow.ValidationError as error:
-                    messages = error.normalized_messages()  # type: ignore[no-untyped-call]
-                    raise marshmallow.ValidationError({api: messages}) from error
-
-
 def hides(field: ma.Field[Any]) -> bool:
-    """Tell whether a field embeds one document, in which there are fields that clients can't send
-    back: what is only dumped, and what is only loaded.
+    """Tell whether a field embeds a document with something in it that clients can't send back.
+
+    That is what is only dumped, and what is only loaded.
     """
     return isinstance(field, ma.Nested) and any(
         inner.dump_only or inner.load_only or hides(inner) for inner in field.schema.fields.values()
@@ -405,6 +358,35 @@ class Schema(marshmallow.Schema):
         """Make a field of this schema take what is stored."""
         super().on_bind_field(field_name, field_obj)
         _store(field_obj)
+
+    def load(
+        self,
+        data: Any,
+        *,
+        many: bool | None = None,
+        partial: Any = None,
+        unknown: Any = None,
+    ) -> Any:
+        """Deserialize data, see :meth:`marshmallow.Schema.load`.
+
+        Where unknown fields are included, none may come in the place of a field that is known
+        but not loaded: marshmallow takes those for unknown.
+
+        Raises:
+            ValidationError: The data is invalid.
+        """
+        if (unknown or self.unknown) == marshmallow.INCLUDE:
+            for item in data if isinstance(data, list) else [data]:
+                self._refuse_known(item)
+        return super().load(data, many=many, partial=partial, unknown=unknown)
+
+    def _refuse_known(self, data: Any) -> None:
+        loaded = {field.data_key or name for name, field in self.load_fields.items()}
+        known = {"_id"}
+        for name, field in self.fields.items():
+            known |= {name, field.data_key or name, (field.attribute or name).partition(".")[0]}
+        for name in (known - loaded).intersection(data if isinstance(data, Mapping) else ()):
+            raise marshmallow.ValidationError({name: ["It can't be written."]})
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """Return a value of a document, where keys are just keys: ``items`` is no method."""

@@ -74,10 +74,8 @@ class Writer(Reader):
         steps = ("has_change_permission", "validate_request", "get_object", "update_object")
         body = self._without_own_id(body, identity)
         if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
-            # NOTE: so that what has been permitted is what is changed.
-            if self._overrides("has_change_permission") or self._holds_objects(body):
-                return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
-            return self._update_read(identity, body)
+            # NOTE: so that what has been read and permitted is what is changed.
+            return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
         if not self.declaration.has_schema:
             update = load_update(body, identity)
             self.service.update(identity, update, self.readable(EVERYTHING))
@@ -123,10 +121,8 @@ class Writer(Reader):
         """Remove one document."""
         if not self._overrides("has_delete_permission", "get_object", "delete_object"):
             self.service.delete(identity, self.readable(EVERYTHING))
-        elif self._overrides("has_delete_permission"):
-            self.service.together(lambda: self._delete_read(identity))
         else:
-            self._delete_read(identity)
+            self.service.together(lambda: self._delete_read(identity))
 
     def delete_many(self, query: Query) -> int:
         """Remove the documents that a filter matches, all or nothing where possible."""
