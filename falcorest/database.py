@@ -6,6 +6,8 @@ import functools
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -69,6 +71,9 @@ _REFUSALS = {
 }
 _TOO_LARGE = {10334, 17419, 17420, 5195400}
 _WRITE_CONFLICT = 112
+
+#: How long a transaction is tried again, in seconds, where the client has no time limit.
+RETRY_SECONDS = 5.0
 _TIMED_OUT = {50, 262, 202}
 _NOT_ALLOWED = {13, 18, 8000}
 
@@ -150,6 +155,19 @@ def time_limit(database: Any) -> float | None:
     return limit
 
 
+@dataclass
+class Running:
+    """A transaction that is under way.
+
+    Attributes:
+        session: That of the driver.
+        refusal: What the database has refused in it. That ended it: nothing more can be done.
+    """
+
+    session: ClientSession
+    refusal: FalcorestError | None = None
+
+
 class Transactions:
     """Runs several operations as one, where the database can.
 
@@ -161,7 +179,7 @@ class Transactions:
     def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
         self._database = database
         self._wanted = wanted
-        self._session: ContextVar[ClientSession | None] = ContextVar("session", default=None)
+        self._running: ContextVar[Running | None] = ContextVar("running", default=None)
 
     @functools.cached_property
     def supported(self) -> bool:
@@ -172,9 +190,15 @@ class Transactions:
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
     @property
+    def running(self) -> Running | None:
+        """The transaction that is under way in this thread, if there is one."""
+        return self._running.get()
+
+    @property
     def session(self) -> ClientSession | None:
         """The session of the transaction that is under way in this thread, if there is one."""
-        return self._session.get()
+        running = self._running.get()
+        return None if running is None else running.session
 
     def run(self, work: Callable[[ClientSession | None], T]) -> T:
         """Run work, in a transaction where there are any; an exception in it undoes all of it.
@@ -184,16 +208,26 @@ class Transactions:
         Args:
             work: Gets the session to pass to every operation, None without transactions. It
                 may be called again when the transaction met another one.
+
+        Raises:
+            Conflict: It met others for too long.
         """
         if self.session is not None or not self.supported:
             return work(self.session)
 
+        end = monotonic() + (time_limit(self._database) or RETRY_SECONDS)
+        again = False
+
         def joined(session: ClientSession) -> T:
-            token = self._session.set(session)
+            nonlocal again
+            if again and monotonic() > end:
+                raise _conflict()
+            again = True
+            token = self._running.set(Running(session))
             try:
                 return work(session)
             finally:
-                self._session.reset(token)
+                self._running.reset(token)
 
         with self._database.client.start_session() as session:
             # NOTE: snapshot, so that what is counted is what is written, on shards too.
@@ -208,7 +242,7 @@ def operation(
     limit_of: Callable[[Any], float | None],
     *,
     write: bool = False,
-    is_inside: Callable[[Any], bool] = lambda first: False,
+    running_in: Callable[[Any], Running | None] = lambda first: None,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
@@ -218,15 +252,17 @@ def operation(
         limit_of: Tells the limit in seconds, given the function's first argument.
         write: Whether the function writes, so that a broken connection leaves open whether it
             happened.
-        is_inside: Tells, given the same, whether a transaction is under way.
+        running_in: Tells, given the same, which transaction is under way.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             first = args[0] if args else next(iter(kwargs.values()))
-            inside = is_inside(first)
-            with Translation(write=write, inside=inside), pymongo.timeout(limit_of(first)):
+            running = running_in(first)
+            if running is not None and running.refusal is not None:
+                raise running.refusal
+            with Translation(write=write, running=running), pymongo.timeout(limit_of(first)):
                 return function(*args, **kwargs)
 
         return wrapper
@@ -239,13 +275,13 @@ class Translation:
 
     Args:
         write: Whether a write is under way.
-        inside: Whether it is a part of a transaction, which is tried again when it met
-            another one, if it gets to see the driver's own error.
+        running: The transaction that it is a part of. That is tried again when it met another
+            one, if it gets to see the driver's own error.
     """
 
-    def __init__(self, *, write: bool = False, inside: bool = False) -> None:
+    def __init__(self, *, write: bool = False, running: Running | None = None) -> None:
         self._write = write
-        self._inside = inside
+        self._running = running
 
     def __enter__(self) -> None:
         pass
@@ -254,10 +290,13 @@ class Translation:
         if (
             isinstance(error, Exception)
             and not isinstance(error, FalcorestError)
-            and not (self._inside and _undone(error))
+            and not (self._running is not None and _undone(error))
             and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
         ):
-            raise translate(error, write=self._write) from error
+            problem = translate(error, write=self._write)
+            if self._running is not None:
+                self._running.refusal = problem
+            raise problem from error
 
 
 def _raised_in_mongomock(error: Exception) -> bool:

@@ -355,10 +355,25 @@ class Reader:
             return self._of(kind, self.depth)
         return self._of(kind, self.depth - 1, self.service.sibling(kind.collection, kind.policy()))
 
-    def show_by_ids(self, identities: Sequence[Any]) -> dict[Any, Any]:
-        """Return what is shown of some documents, by id; those that may not be seen are missing."""
-        query = self.readable(self._selected())
-        return self._by_id(self.service.find_by_ids(identities, query))
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are documents that some callers may not see."""
+        return any(
+            "has_read_permission" in one.resource.overridden for one in (self, *self._kinds())
+        )
+
+    def show_by_ids(self, identities: Sequence[Any], *, ids_only: bool) -> dict[Any, Any]:
+        """Return what is shown of some documents, by id; those that may not be seen are missing.
+
+        Args:
+            identities: Their ids.
+            ids_only: Whether no more than their ids is shown.
+        """
+        if ids_only:
+            query = self.readable(replace(EVERYTHING, projection=("_id",)))
+            found = self.service.find_by_ids(identities, query)
+            return {one["_id"]: str(one["_id"]) for one in found}
+        return self._by_id(self.service.find_by_ids(identities, self.readable(self._selected())))
 
     def show_referring(
         self, owner: Self, identities: Sequence[Any], field: str

@@ -32,7 +32,11 @@ class Reader(Protocol):
     def dump(self, documents: Sequence[Document]) -> list[Shown | None]:
         """Return documents as they are shown."""
 
-    def show_by_ids(self, identities: Sequence[Any]) -> dict[Any, Any]:
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are documents that some callers may not see."""
+
+    def show_by_ids(self, identities: Sequence[Any], *, ids_only: bool) -> dict[Any, Any]:
         """Return what is shown of some documents, by id."""
 
     def show_referring(
@@ -58,11 +62,10 @@ def show_related(
     for relation in relations:
         if relation.kind == EMBEDDED:
             _show_embedded(reader.related(relation), relation, documents, shown)
+        elif relation.kind == REFERENCE:
+            _show_references(reader, relation, documents, shown)
         elif reader.depth > 0:
-            if relation.kind == REFERENCE:
-                _show_references(reader, relation, documents, shown)
-            else:
-                _show_reverse(reader, relation, documents, shown)
+            _show_reverse(reader, relation, documents, shown)
 
 
 def _show_embedded(
@@ -86,9 +89,12 @@ def _show_references(
     reader: Reader, relation: Relation, documents: Sequence[Document], shown: Sequence[Shown]
 ) -> None:
     related = reader.related(relation)
+    # NOTE: at the end of the depth ids are shown; a look at the documents is only for the rule.
+    if reader.depth == 0 and not related.has_rules:
+        return
     values = [stored_value(document, relation.stored) for document in documents]
     wanted = dict.fromkeys(item for value in values for item in _items(value) if _is_id(item))
-    found = related.show_by_ids(list(wanted)) if wanted else {}
+    found = related.show_by_ids(list(wanted), ids_only=reader.depth == 0) if wanted else {}
     # NOTE: a hook that changes what it shows must not change it for other documents.
     place = deepcopy if reader.changes_dump else _same
     for value, one in zip(values, shown, strict=True):

@@ -8,7 +8,10 @@ not see are shown as null or left out of lists; sent back so, they stay as they 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
+
+import marshmallow
+from marshmallow import fields as ma
 
 from falcorest.bodies import located, require_object
 from falcorest.declaration import Declaration
@@ -16,50 +19,84 @@ from falcorest.errors import BodyError
 from falcorest.naming import EMBEDDED, REFERENCE, Relation
 from falcorest.query import Document
 from falcorest.related import stored_value
+from falcorest.schema import leaf_of
+
+#: What says how a document, or one that is embedded without a resource, is read and written.
+Shape: TypeAlias = Declaration | marshmallow.Schema
 
 
-def holds_read_only(declaration: Declaration, body: Any) -> bool:
+def _key(name: str, field: ma.Field[Any]) -> str:
+    return name if field.data_key is None else field.data_key
+
+
+def _read_only(shape: Shape) -> frozenset[str]:
+    if isinstance(shape, Declaration):
+        return shape.read_only
+    loaded = {_key(name, field) for name, field in shape.load_fields.items()}
+    return frozenset({_key(name, field) for name, field in shape.dump_fields.items()} - loaded)
+
+
+def _relation(shape: Shape, api: str) -> Relation | None:
+    if isinstance(shape, Declaration):
+        return shape.relations.get(shape.by_api.get(api, api))
+    return None
+
+
+def _inside(shape: Shape, api: str) -> tuple[Shape, str] | None:
+    """Return the shape of what is embedded under an API name, and its stored name."""
+    relation = _relation(shape, api)
+    if relation is not None and isinstance(shape, Declaration):
+        if relation.kind != EMBEDDED:
+            return None
+        return shape.of(relation.resource), relation.stored
+    schema = shape.load_schema if isinstance(shape, Declaration) else shape
+    for name, field in schema.load_fields.items() if schema is not None else ():
+        leaf = leaf_of(field)
+        if _key(name, field) == api and isinstance(leaf, ma.Nested):
+            return leaf.schema, field.attribute or name
+    return None
+
+
+def holds_read_only(shape: Shape, body: Any) -> bool:
     """Tell whether a body holds something that is judged by what was read."""
     if type(body) is not dict:
         return False
     # NOTE: of several kinds of embedded documents, it is the stored one that tells which.
-    if declaration.children:
+    if isinstance(shape, Declaration) and shape.children:
         return True
-    return (
-        not declaration.read_only.isdisjoint(body)
-        or any(_is_shown(relation, body) for relation in declaration.relations.values())
-        or any(holds_read_only(related, item) for related, item in _embedded(declaration, body))
+    return not _read_only(shape).isdisjoint(body) or any(
+        _is_shown(_relation(shape, api), value)
+        or any(holds_read_only(inner, item) for inner, item in _embedded(shape, api, value))
+        for api, value in body.items()
     )
 
 
-def _is_shown(relation: Relation, body: Mapping[str, Any]) -> bool:
+def _embedded(shape: Shape, api: str, value: Any) -> Iterator[tuple[Shape, Any]]:
+    # PERF: what is neither an object nor a list embeds nothing.
+    if type(value) is dict or type(value) is list:
+        inside = _inside(shape, api)
+        if inside is not None:
+            for item in value if type(value) is list else [value]:
+                yield inside[0], item
+
+
+def _is_shown(relation: Relation | None, value: Any) -> bool:
     """Tell whether a reference in a body may stand for what is shown in its place."""
-    if relation.kind != REFERENCE or relation.api not in body:
+    if relation is None or relation.kind != REFERENCE:
         return False
-    value = body[relation.api]
     if relation.many and isinstance(value, list):
         shown = relation.resource.uri_prefix is not None
         return shown or not value or any(isinstance(item, dict) for item in value)
     return value is None or isinstance(value, dict)
 
 
-def _embedded(
-    declaration: Declaration, body: Mapping[str, Any]
-) -> Iterator[tuple[Declaration, Any]]:
-    for relation in declaration.relations.values():
-        if relation.kind == EMBEDDED and relation.api in body:
-            value = body[relation.api]
-            for item in value if isinstance(value, list) else [value]:
-                yield declaration.of(relation.resource), item
-
-
 def without_read_only(
-    declaration: Declaration, body: Any, shown: Mapping[str, Any], document: Document
+    shape: Shape, body: Any, shown: Mapping[str, Any], document: Document
 ) -> dict[str, Any]:
     """Take what can't be written out of a body.
 
     Args:
-        declaration: That of the document.
+        shape: That of the document.
         body: API names.
         shown: What was read, as JSON.
         document: As it is stored.
@@ -68,43 +105,64 @@ def without_read_only(
         BodyError: It isn't what was read.
     """
     kept: dict[str, Any] = {}
+    read_only = _read_only(shape)
     for api, value in require_object(body).items():
         same = api in shown and shown[api] == value
-        if api not in declaration.read_only:
-            relation = declaration.relations.get(declaration.by_api.get(api, api))
-            if relation is not None:
-                stored = stored_value(document, relation.stored)
-                if relation.kind == EMBEDDED:
-                    related = declaration.of(relation.resource)
-                    value = _below(related, value, shown.get(api), stored, api)
-                elif same and stored is not None:
-                    value = [*map(str, stored)] if isinstance(stored, list) else str(stored)
-            kept[api] = value
-        elif not same:
-            raise BodyError(
-                "body.invalid",
-                f"{api} can't be written.",
-                field_errors={api: ["It can't be written."]},
-            )
+        if api in read_only:
+            if not same:
+                raise BodyError(
+                    "body.invalid",
+                    f"{api} can't be written.",
+                    field_errors={api: ["It can't be written."]},
+                )
+            continue
+        kept[api] = value
+        relation, inside = _relation(shape, api), _inside(shape, api)
+        if inside is not None:
+            stored = stored_value(document, inside[1])
+            kept[api] = _below(inside[0], value, shown.get(api), stored, api)
+        elif same and relation is not None:
+            stored = stored_value(document, relation.stored)
+            if stored is not None:
+                kept[api] = [*map(str, stored)] if isinstance(stored, list) else str(stored)
     return kept
 
 
-def _below(related: Declaration, value: Any, shown: Any, stored: Any, *place: str) -> Any:
+def _below(inner: Shape, value: Any, shown: Any, stored: Any, *place: str) -> Any:
     if isinstance(value, dict) and isinstance(shown, dict) and isinstance(stored, dict):
-        key = related.kind_of(stored)
-        if key is not None:
-            if value.get(related.kind_name, key) != key:
+        key = inner.kind_of(stored) if isinstance(inner, Declaration) else None
+        if isinstance(inner, Declaration) and key is not None:
+            if value.get(inner.kind_name, key if value == shown else None) != key:
                 return value
             # NOTE: the kind isn't shown unless the schema has a field for it.
-            value = {related.kind_name: key, **value}
-            related = related.of(related.children[key])
+            value = {inner.kind_name: key, **value}
+            inner = inner.of(inner.children[key])
         with located(*place):
-            return without_read_only(related, value, shown, stored)
+            return without_read_only(inner, value, shown, stored)
     if isinstance(value, list) and isinstance(shown, list) and isinstance(stored, list):
         known = list(zip(shown, stored, strict=False)) if len(shown) == len(stored) else []
         known += [(None, None)] * len(value)
         return [
-            _below(related, item, *known[index], *place, str(index))
+            _below(inner, item, *known[index], *place, str(index))
             for index, item in enumerate(value)
         ]
     return value
+
+
+def unchanged(sent: Any, shown: Any, stored: Any) -> dict[int, Any]:
+    """Return what is stored of embedded documents that are sent back as they were read.
+
+    Args:
+        sent: One of them, or a list.
+        shown: What was read, as JSON.
+        stored: What is stored.
+
+    Returns:
+        By index; one that is in no list has 0.
+    """
+    if not isinstance(stored, list):
+        return {0: stored} if sent == shown else {}
+    if not isinstance(sent, list) or not isinstance(shown, list) or len(shown) != len(stored):
+        return {}
+    places = enumerate(zip(sent, shown, stored, strict=False))
+    return {index: kept for index, (one, other, kept) in places if one == other}

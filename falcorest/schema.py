@@ -18,6 +18,7 @@ Dumping takes what is stored.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import decimal
 import functools
@@ -90,13 +91,49 @@ def name_errors(schema: marshmallow.Schema, errors: Any) -> dict[str, Any]:
     return named or {"_schema": errors}
 
 
+class KindField(ma.Field[Any]):
+    """Loads an embedded document by the schema of its kind; see :mod:`falcorest.selecting`.
+
+    Args:
+        field: What it takes the place of.
+        load: Loads a value by its kind.
+    """
+
+    def __init__(self, field: ma.Nested, load: Callable[[Any], Any]) -> None:
+        super().__init__(
+            attribute=field.attribute,
+            data_key=field.data_key,
+            required=field.required,
+            allow_none=field.allow_none,
+            load_default=field.load_default,
+            validate=field.validators,
+        )
+        self._many = bool(field.many)
+        self._load = load
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        if not self._many:
+            return self._load(value)
+        if not isinstance(value, list):
+            raise marshmallow.ValidationError("Not a valid list.")
+        return [self._load(item) for item in value]
+
+    def __deepcopy__(self, memo: Any) -> KindField:
+        return copy.copy(self)
+
+
 def hides(field: ma.Field[Any]) -> bool:
-    """Tell whether a field embeds a document with something in it that clients can't send back.
+    """Tell whether a field embeds documents with something in them that clients can't send back.
 
     That is what is only dumped, and what is only loaded.
     """
-    return isinstance(field, ma.Nested) and any(
-        inner.dump_only or inner.load_only or hides(inner) for inner in field.schema.fields.values()
+    leaf = leaf_of(field)
+    if isinstance(leaf, KindField):
+        return True
+    return isinstance(leaf, ma.Nested) and any(
+        inner.dump_only or inner.load_only or hides(inner) for inner in leaf.schema.fields.values()
     )
 
 
@@ -108,7 +145,7 @@ def keep_hidden(field: Any, data: Any, stored: Any) -> Any:
         data: What is to be stored.
         stored: What is stored so far.
     """
-    if not isinstance(data, dict) or not isinstance(stored, dict):
+    if not (isinstance(data, dict) and isinstance(stored, dict) and isinstance(field, ma.Nested)):
         return data
     kept = dict(data)
     for name, inner in field.schema.fields.items():
@@ -117,7 +154,7 @@ def keep_hidden(field: Any, data: Any, stored: Any) -> Any:
             continue
         if inner.dump_only or (inner.load_only and path not in data):
             kept[path] = stored[path]
-        elif hides(inner) and path in data:
+        elif isinstance(inner, ma.Nested) and hides(inner) and path in data:
             kept[path] = keep_hidden(inner, data[path], stored[path])
     return kept
 

@@ -11,7 +11,7 @@ import marshmallow
 from marshmallow import fields as ma
 
 from falcorest.naming import EMBEDDED, Names, Relation
-from falcorest.schema import derive
+from falcorest.schema import KindField, derive
 from falcorest.serializer import DumpPlan
 
 #: The hooks that have a say in how a document is shown.
@@ -170,39 +170,6 @@ class Selector:
             if name in self._names.fields and not self._names.fields[name].load_only
         ]
         return self._dump_schema(only=shown)
-
-
-class KindField(ma.Field[Any]):
-    """Loads an embedded document by the schema of its kind.
-
-    Args:
-        field: What it takes the place of.
-        load: Loads a value by its kind.
-    """
-
-    def __init__(self, field: ma.Nested, load: Callable[[Any], Any]) -> None:
-        super().__init__(
-            attribute=field.attribute,
-            data_key=field.data_key,
-            required=field.required,
-            allow_none=field.allow_none,
-            load_default=field.load_default,
-            validate=field.validators,
-        )
-        self._many = bool(field.many)
-        self._load = load
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> Any:
-        if not self._many:
-            return self._load(value)
-        if not isinstance(value, list):
-            raise marshmallow.ValidationError("Not a valid list.")
-        return [self._load(item) for item in value]
-
-    def __deepcopy__(self, memo: Any) -> KindField:
-        return copy.copy(self)
 
 
 def _is_folded(names: Names, relation: Relation) -> bool:

@@ -123,7 +123,7 @@ def next_batch(cursor: Any, read: int) -> list[Document]:
 _operation = functools.partial(
     operation,
     attrgetter("time_limit"),
-    is_inside=lambda service: service._transactions.session is not None,
+    running_in=lambda service: service._transactions.running,
 )
 
 
@@ -391,6 +391,10 @@ class CollectionService:
                 may be called again when the transaction met another one.
         """
         return self._transactions.run(lambda session: work())
+
+    def translation(self) -> Translation:
+        """Return a context in which the driver's errors become ours, for somebody's own writes."""
+        return Translation(write=True, running=self._transactions.running)
 
     @_operation()
     def find_affected(self, query: Query) -> list[Document]:

@@ -26,7 +26,7 @@ from falcorest.query import EVERYTHING, Document, Query
 from falcorest.reading import Reader
 from falcorest.related import stored_value
 from falcorest.resource import Resource
-from falcorest.returned import holds_read_only, without_read_only
+from falcorest.returned import holds_read_only, unchanged, without_read_only
 from falcorest.schema import keep_hidden, to_bson
 from falcorest.service import Updated, with_id
 from falcorest.updates import Update
@@ -191,8 +191,9 @@ class Writer(Reader):
             return self._writing_update(document, data, self, [])
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
+        same = kind.unchanged(body, document)
         body, inside = take_objects(kind, kind.without_read_only(body, document))
-        data = kind.with_hidden(kind.validate(body, document), document)
+        data = kind.with_hidden(kind.validate(body, document), document, same)
         return self._writing_update(document, self._own(data, document["_id"]), kind, inside)
 
     def _writing_update(
@@ -216,7 +217,7 @@ class Writer(Reader):
 
     def _call(self, hook: Callable[..., Any], identity: Any, *arguments: Any) -> Document:
         """Call a hook that writes, and return the document."""
-        with located(api=self.declaration.api), self._naming():
+        with located(api=self.declaration.api), self._naming(), self.service.translation():
             document: Document | None = hook(*arguments)
         return self.service.get(identity) if document is None else document
 
@@ -360,13 +361,40 @@ class Writer(Reader):
         shown = self._shown(document, body)
         return without_read_only(self.declaration, body, shown, document)
 
-    def with_hidden(self, data: Document, document: Document) -> Document:
-        """Return data whose embedded documents keep what their clients can't send back."""
+    def unchanged(self, body: Any, document: Document) -> dict[str, dict[int, Any]]:
+        """Return the embedded documents that are sent back as they were read, by stored name."""
+        declaration = self.declaration
+        if not self._hides(body):
+            return {}
+        sent = declaration.hiding.keys() & body.keys()
+        shown = self._shown(document, sent)
+        paths = {api: declaration.stored[declaration.by_api[api]] for api in sent}
+        return {
+            path: unchanged(body[api], shown.get(api), stored_value(document, path))
+            for api, path in paths.items()
+        }
+
+    def with_hidden(
+        self, data: Document, document: Document, same: dict[str, dict[int, Any]]
+    ) -> Document:
+        """Return data whose embedded documents keep what their clients can't send back.
+
+        Args:
+            data: What is to be stored.
+            document: What is stored.
+            same: What :meth:`unchanged` says of the body.
+        """
         declaration = self.declaration
         kept = dict(data)
         for api, field in declaration.hiding.items():
             path = declaration.stored[declaration.by_api[api]]
-            if path in data:
+            if path not in data or path not in same:
+                continue
+            if isinstance(data[path], list):
+                kept[path] = [same[path].get(index, one) for index, one in enumerate(data[path])]
+            elif same[path]:
+                kept[path] = same[path][0]
+            else:
                 kept[path] = keep_hidden(field, data[path], stored_value(document, path))
         return kept
 
