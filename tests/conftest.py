@@ -66,25 +66,39 @@ def standalone_uri(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     process.wait(30)
 
 
+ROCKETS = "rockets:rocket_engines"
+
+
+@pytest.fixture(scope="session")
+def used_databases() -> dict[str, list[str]]:
+    """Names of databases that are empty but for a collection of rockets, by URI.
+
+    They are used again, because MongoDB takes its time to drop one.
+    """
+    return {}
+
+
 @pytest.fixture
-def make_api() -> Iterator[MakeApi]:
-    """Make APIs on fresh databases that are dropped at the end.
+def make_api(used_databases: dict[str, list[str]]) -> Iterator[MakeApi]:
+    """Make APIs on databases of their own.
 
     Call it with a URI, ``resource="collection"`` pairs as ``collections``, and settings.
     """
-    made: list[Any] = []
+    made: list[tuple[Any, str, bool]] = []
 
-    def make(uri: str, collections: str = "rockets:rocket_engines", **settings: Any) -> Api:
+    def make(uri: str, collections: str = ROCKETS, **settings: Any) -> Api:
+        used = used_databases.setdefault(uri, [])
+        usual = collections == ROCKETS and "database" not in settings and uri.startswith("mongodb")
         settings = {
             "mongodb_uri": uri,
-            "database": f"test_{uuid.uuid4().hex[:12]}",
+            "database": used.pop() if usual and used else f"test_{uuid.uuid4().hex[:12]}",
             "collections_text": collections,
             "jwt_secret_key": SECRET,
             **settings,
         }
         configured = Settings(**settings)
         database = open_database(configured)
-        made.append(database)
+        made.append((database, uri, usual))
         if collections != "*" and not uri.startswith("mongomock"):
             present = database.list_collection_names()
             for collection in dict(p.split(":") for p in collections.split(",")).values():
@@ -94,10 +108,25 @@ def make_api() -> Iterator[MakeApi]:
         return Api(build_app(configured, database, served), database, configured)
 
     yield make
-    for database in made:
+    for database, uri, usual in made:
         with suppress(PyMongoError):
-            database.client.drop_database(database.name)
+            if usual:
+                empty(database)
+                used_databases[uri].append(database.name)
+            else:
+                database.client.drop_database(database.name)
         database.client.close()
+
+
+def empty(database: Any) -> None:
+    """Leave nothing in a database but an empty collection of rockets, as it is when it is new."""
+    for info in database.list_collections():
+        collection = database[info["name"]]
+        usual = info["name"] == "rocket_engines" and not info["options"]
+        if usual and len(collection.index_information()) == 1:
+            collection.delete_many({})
+        else:
+            collection.drop()
 
 
 @pytest.fixture
