@@ -36,7 +36,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command: exit code 2 for the configuration, 1 for the rest."""
-        signal.signal(signal.SIGTERM, _stop)
+        ctx.obj = _Signals()
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
@@ -54,8 +54,32 @@ class _Commands(click.Group):
             sys.exit(2)
 
 
-def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signum)
+class _Signals:
+    """Stops the command when it is told to.
+
+    Attributes:
+        stopped: The signal that told it, 0 so far.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = 0
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> NoReturn:
+        self.stopped = signum
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + signum)
+
+    def stop_late(self) -> bool:
+        """Stop what is running now, if it was told to before and didn't hear it.
+
+        Python drops what is raised in the hooks around a fork.
+        """
+        if self.stopped:
+            os.kill(os.getpid(), self.stopped)
+        return bool(self.stopped)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,7 +118,10 @@ def main() -> None:
     help="What runs the application.",
 )
 @click.option("--demo", is_flag=True, help="Fill an empty database with sample data.")
-def serve(host: str, port: int, workers: int, threads: int, server: str, demo: bool) -> None:
+@click.pass_obj
+def serve(
+    signals: _Signals, host: str, port: int, workers: int, threads: int, server: str, demo: bool
+) -> None:
     """Serve the database that is configured, or an embedded one."""
     settings = load_settings()
     run = Run(server, host, port, workers, threads, settings.max_body_bytes)
@@ -106,8 +133,13 @@ def serve(host: str, port: int, workers: int, threads: int, server: str, demo: b
             served = prepare(settings, database, demo=demo)
             shown = welcome(settings, running, run, served, database)
         load = loader(settings, served, demo=demo)
+
+        def ready() -> None:
+            if not signals.stop_late():
+                show(*shown)
+
         with _ends_with(running):
-            run_server(run, load, ready=lambda: show(*shown))
+            run_server(run, load, ready)
 
 
 @main.command()
