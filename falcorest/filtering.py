@@ -124,8 +124,16 @@ def resolve(names: Names, path: str) -> Resolved | None:
         return below and _below(names.stored[name], field, below)
     found = [resolve(names.of(child), path) for child in names.children.values()]
     known = [one for one in found if one is not None]
-    hidden = any(one.hidden for one in known)
-    return replace(known[0], hidden=hidden) if known else None
+    if not known:
+        return None
+    # APPSEC: what one kind of documents hides, another one may show, by this or another name.
+    stored = {one.stored for one in known}
+    hidden = any(one.hidden for one in known) or any(
+        field.load_only and names.of(child).stored[name] in stored
+        for child in names.children.values()
+        for name, field in names.of(child).fields.items()
+    )
+    return replace(known[0], hidden=hidden)
 
 
 def _resolve_below(field: ma.Field[Any], stored: str, rest: str) -> Resolved | None:

@@ -81,13 +81,22 @@ class Writer(Protocol):
         """Validate and permit a change."""
 
 
-def holds_objects(declaration: Declaration, body: Any) -> bool:
-    """Tell whether a body has objects in it that are to be written with it."""
-    return isinstance(body, dict) and any(
-        isinstance(item, dict)
-        for name in declaration.saved
-        for item in _items(body.get(declaration.api[name]))
-    )
+def holds_objects(declaration: Declaration, body: Any, *, beyond_ids: bool = False) -> bool:
+    """Tell whether a body has objects in it that are to be written with it.
+
+    Args:
+        declaration: That of the document.
+        body: API names.
+        beyond_ids: Whether objects count only that hold more than an id.
+    """
+    if not declaration.saved or not isinstance(body, dict):
+        return False
+    for name in declaration.saved:
+        ids = {declaration.of(declaration.relations[name].resource).id_name}
+        for item in _items(body.get(declaration.api[name])):
+            if isinstance(item, dict) and not (beyond_ids and item.keys() == ids):
+                return True
+    return False
 
 
 def take_objects(writer: Writer, body: Any) -> tuple[Any, list[Write]]:

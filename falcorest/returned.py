@@ -140,29 +140,36 @@ def _below(inner: Shape, value: Any, shown: Any, stored: Any, *place: str) -> An
         with located(*place):
             return without_read_only(inner, value, shown, stored)
     if isinstance(value, list) and isinstance(shown, list) and isinstance(stored, list):
-        known = list(zip(shown, stored, strict=False)) if len(shown) == len(stored) else []
-        known += [(None, None)] * len(value)
         return [
-            _below(inner, item, *known[index], *place, str(index))
-            for index, item in enumerate(value)
+            _below(inner, item, *pair, *place, str(index))
+            for index, (item, pair) in enumerate(
+                zip(value, paired(value, shown, stored), strict=True)
+            )
         ]
     return value
 
 
-def unchanged(sent: Any, shown: Any, stored: Any) -> dict[int, Any]:
-    """Return what is stored of embedded documents that are sent back as they were read.
+def paired(sent: list[Any], shown: list[Any], stored: list[Any]) -> list[tuple[Any, Any]]:
+    """Return, for each item of a list that is sent, the one that it was: as shown, and as stored.
 
-    Args:
-        sent: One of them, or a list.
-        shown: What was read, as JSON.
-        stored: What is stored.
-
-    Returns:
-        By index; one that is in no list has 0.
+    That is the one that it equals; for those that were changed, the one at the same place, unless
+    the list has become shorter. For a new one, both are None.
     """
-    if not isinstance(stored, list):
-        return {0: stored} if sent == shown else {}
-    if not isinstance(sent, list) or not isinstance(shown, list) or len(shown) != len(stored):
-        return {}
-    places = enumerate(zip(sent, shown, stored, strict=False))
-    return {index: kept for index, (one, other, kept) in places if one == other}
+    none = (None, None)
+    if len(shown) != len(stored):
+        return [none] * len(sent)
+    left = list(range(len(shown)))
+    pairs: list[tuple[Any, Any]] = []
+    changed: list[int] = []
+    for index, item in enumerate(sent):
+        same = [other for other in left if shown[other] == item]
+        found = index if index in same else next(iter(same), None)
+        pairs.append(none if found is None else (shown[found], stored[found]))
+        if found is None:
+            changed.append(index)
+        else:
+            left.remove(found)
+    for index in changed:
+        if len(sent) >= len(shown) and index in left:
+            pairs[index] = (shown[index], stored[index])
+    return pairs

@@ -137,26 +137,37 @@ def hides(field: ma.Field[Any]) -> bool:
     )
 
 
-def keep_hidden(field: Any, data: Any, stored: Any) -> Any:
+def keep_hidden(schema: marshmallow.Schema, data: Any, stored: Any) -> Any:
     """Return an embedded document that takes the place of another, with what that one hides.
 
     Args:
-        field: The field, which :func:`hides` something.
+        schema: That of both.
         data: What is to be stored.
         stored: What is stored so far.
     """
-    if not (isinstance(data, dict) and isinstance(stored, dict) and isinstance(field, ma.Nested)):
+    if not isinstance(data, dict) or not isinstance(stored, dict):
         return data
+    fields = {field.attribute or name: field for name, field in schema.fields.items()}
+    known = {path.partition(".")[0] for path in fields}
     kept = dict(data)
-    for name, inner in field.schema.fields.items():
-        path = inner.attribute or name
+    for path in stored.keys() - known:
+        kept.setdefault(path, stored[path])
+    for path, field in fields.items():
         if path not in stored:
             continue
-        if inner.dump_only or (inner.load_only and path not in data):
+        if field.dump_only or (field.load_only and path not in data):
             kept[path] = stored[path]
-        elif isinstance(inner, ma.Nested) and hides(inner) and path in data:
-            kept[path] = keep_hidden(inner, data[path], stored[path])
+        elif path in data and hides(field):
+            kept[path] = _keep_below(leaf_of(field), data[path], stored[path])
     return kept
+
+
+def _keep_below(leaf: ma.Field[Any], data: Any, stored: Any) -> Any:
+    if not isinstance(leaf, ma.Nested):
+        return data
+    if isinstance(data, list) and isinstance(stored, list) and len(data) == len(stored):
+        return [keep_hidden(leaf.schema, *pair) for pair in zip(data, stored, strict=True)]
+    return keep_hidden(leaf.schema, data, stored)
 
 
 def leaf_of(field: ma.Field[Any]) -> ma.Field[Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from falcorest import bson_json
 from falcorest.bodies import (
     change,
     load,
     load_bulk_update,
+    load_document,
     load_replacement,
     load_update,
     located,
@@ -26,10 +27,12 @@ from falcorest.query import EVERYTHING, Document, Query
 from falcorest.reading import Reader
 from falcorest.related import stored_value
 from falcorest.resource import Resource
-from falcorest.returned import holds_read_only, unchanged, without_read_only
-from falcorest.schema import keep_hidden, to_bson
+from falcorest.returned import holds_read_only, paired, without_read_only
+from falcorest.schema import keep_hidden, leaf_of, to_bson
 from falcorest.service import Updated, with_id
 from falcorest.updates import Update
+
+T = TypeVar("T")
 
 
 class Writer(Reader):
@@ -55,11 +58,18 @@ class Writer(Reader):
             raise BodyError("body.wrong_type", "The list is empty; there is nothing to store.")
         simple = not self._overrides("create_object")
         if simple and not any(self._holds_objects(body) for body in bodies):
-            documents = [write.data for write in self._prepare_many(bodies)]
+            # PERF: without hooks, documents of which nothing is known are stored as they come.
+            plain = not self.declaration.has_schema and not self._overrides(
+                "has_add_permission", "validate_request"
+            )
+            if plain:
+                documents = list(_indexed(load_document, bodies))
+            else:
+                documents = [write.data for write in _indexed(self.prepare_create, bodies)]
             with self._naming():
                 return self.service.insert_many(documents)
         return self.service.together(
-            lambda: [write.run() for write in list(self._prepare_many(deepcopy(bodies)))]
+            lambda: [write.run() for write in list(_indexed(self.prepare_create, deepcopy(bodies)))]
         )
 
     def update(self, identity: Any, body: Any) -> Document | None:
@@ -107,7 +117,7 @@ class Writer(Reader):
             if not self._overrides("has_change_permission", "update_object"):
                 return self.service.update_many(query, update)
             return self.service.together(lambda: self._change_each(query, lambda document: update))
-        if self._holds_objects(body):
+        if self._holds_objects(body, beyond_ids=True):
             raise BodyError("body.invalid_update", "A bulk update takes references as ids only.")
         steps = ("has_change_permission", "validate_request", "update_object")
         if self._overrides(*steps) or self._kinds() or self._hides(body):
@@ -191,9 +201,9 @@ class Writer(Reader):
             return self._writing_update(document, data, self, [])
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
-        same = kind.unchanged(body, document)
+        were = kind.embedded_before(body, document)
         body, inside = take_objects(kind, kind.without_read_only(body, document))
-        data = kind.with_hidden(kind.validate(body, document), document, same)
+        data = kind.with_hidden(kind.validate(body, document), were)
         return self._writing_update(document, self._own(data, document["_id"]), kind, inside)
 
     def _writing_update(
@@ -213,6 +223,8 @@ class Writer(Reader):
             # NOTE: an author's hook may return a body, without asking the one that it overrides.
             if not resource._loaded:
                 data = Resource.validate_request(resource, data, document)
+        if not isinstance(data, dict):
+            raise TypeError(f"{type(resource).__name__}.validate_request returns {data!r}, no dict")
         return data
 
     def _call(self, hook: Callable[..., Any], identity: Any, *arguments: Any) -> Document:
@@ -233,17 +245,6 @@ class Writer(Reader):
                 error.detail = error.detail.replace(", ".join(error.field_errors), ", ".join(named))
                 error.field_errors = named
             raise
-
-    def _prepare_many(self, bodies: list[Any]) -> Iterator[Write]:
-        for index, body in enumerate(bodies):
-            try:
-                yield self.prepare_create(body)
-            except BodyError as error:
-                raise BodyError(
-                    error.code,
-                    f"The document at index {index}: {error.detail}",
-                    field_errors={str(index): error.field_errors or [error.detail]},
-                ) from error
 
     def _update_read(self, identity: Any, body: Any) -> Document:
         return self.prepare_update(self.read(identity), body).run()
@@ -361,42 +362,58 @@ class Writer(Reader):
         shown = self._shown(document, body)
         return without_read_only(self.declaration, body, shown, document)
 
-    def unchanged(self, body: Any, document: Document) -> dict[str, dict[int, Any]]:
-        """Return the embedded documents that are sent back as they were read, by stored name."""
-        declaration = self.declaration
+    def embedded_before(self, body: Any, document: Document) -> dict[str, Any]:
+        """Return what is stored in the place of embedded documents in a body, by API name.
+
+        Only where something is hidden in them. Of a list, it is a list of the same length.
+        """
         if not self._hides(body):
             return {}
+        declaration = self.declaration
         sent = declaration.hiding.keys() & body.keys()
         shown = self._shown(document, sent)
-        paths = {api: declaration.stored[declaration.by_api[api]] for api in sent}
-        return {
-            path: unchanged(body[api], shown.get(api), stored_value(document, path))
-            for api, path in paths.items()
-        }
+        were: dict[str, Any] = {}
+        for api in sent:
+            stored = stored_value(document, declaration.stored[declaration.by_api[api]])
+            value, read = body[api], shown.get(api)
+            if isinstance(value, list) and isinstance(read, list) and isinstance(stored, list):
+                were[api] = [was for _, was in paired(value, read, stored)]
+            elif not isinstance(value, list):
+                were[api] = stored
+        return were
 
-    def with_hidden(
-        self, data: Document, document: Document, same: dict[str, dict[int, Any]]
-    ) -> Document:
+    def with_hidden(self, data: Document, were: dict[str, Any]) -> Document:
         """Return data whose embedded documents keep what their clients can't send back.
 
         Args:
             data: What is to be stored.
-            document: What is stored.
-            same: What :meth:`unchanged` says of the body.
+            were: What :meth:`embedded_before` says of the body.
         """
-        declaration = self.declaration
         kept = dict(data)
-        for api, field in declaration.hiding.items():
-            path = declaration.stored[declaration.by_api[api]]
-            if path not in data or path not in same:
-                continue
-            if isinstance(data[path], list):
-                kept[path] = [same[path].get(index, one) for index, one in enumerate(data[path])]
-            elif same[path]:
-                kept[path] = same[path][0]
-            else:
-                kept[path] = keep_hidden(field, data[path], stored_value(document, path))
+        for api, was in were.items():
+            path = self.declaration.stored[self.declaration.by_api[api]]
+            value = data.get(path)
+            if isinstance(value, list) and isinstance(was, list) and len(value) == len(was):
+                pairs = zip(value, was, strict=True)
+                kept[path] = [self._with_hidden_below(api, *pair) for pair in pairs]
+            elif path in data:
+                kept[path] = self._with_hidden_below(api, value, was)
         return kept
+
+    def _with_hidden_below(self, api: str, value: Any, was: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(was, dict):
+            return value
+        declaration = self.declaration
+        relation = declaration.relations.get(declaration.by_api[api])
+        related = None if relation is None else declaration.of(relation.resource)
+        if related is not None and related.children:
+            key = related.kind_of(was)
+            if key is None or key != related.kind_of(value):
+                return value
+            schema = related.of(related.children[key]).load_schema
+        else:
+            schema = leaf_of(declaration.hiding[api]).schema  # type: ignore[attr-defined]
+        return value if schema is None else keep_hidden(schema, value, was)
 
     def only_changed(self, body: dict[str, Any], document: Document) -> dict[str, Any]:
         """Return what of a body isn't what was read."""
@@ -414,8 +431,11 @@ class Writer(Reader):
         self._names = own
         return {} if shown is None else dict(bson_json.parse(bson_json.dumps(shown)))
 
-    def _holds_objects(self, body: Any) -> bool:
-        return any(holds_objects(kind.declaration, body) for kind in (self, *self._kinds()))
+    def _holds_objects(self, body: Any, *, beyond_ids: bool = False) -> bool:
+        return any(
+            holds_objects(kind.declaration, body, beyond_ids=beyond_ids)
+            for kind in (self, *self._kinds())
+        )
 
     def _kind_of_body(self, body: Any, document: Document | None = None) -> tuple[Self, Any]:
         """Return the one that a body is for, and the body without its discriminator.
@@ -436,6 +456,19 @@ class Writer(Reader):
         if name not in kind.declaration.loaded_names:
             body = {api: value for api, value in body.items() if api != name}
         return kind, body
+
+
+def _indexed(load: Callable[[Any], T], bodies: list[Any]) -> Iterator[T]:
+    """Yield what is made of several bodies; what is wrong names its index."""
+    for index, body in enumerate(bodies):
+        try:
+            yield load(body)
+        except BodyError as error:
+            raise BodyError(
+                error.code,
+                f"The document at index {index}: {error.detail}",
+                field_errors={str(index): error.field_errors or [error.detail]},
+            ) from error
 
 
 def _overlap(one: str, other: str) -> bool:

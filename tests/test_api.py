@@ -98,3 +98,38 @@ def test_two_databases_in_one_application(app: falcon.App) -> None:
 def test_without_a_database(app: falcon.App) -> None:
     with pytest.raises(ConfigurationError, match="database"):
         FalcoRest(app)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/",
+        "posts",
+        "//",
+        "/a//b",
+        *(f"/a{part}b" for part in " {}?#%\t\n\0\x7f"),
+        *(f"/a{part}b" for part in ("'", '"', "\\", "\\'", "\\n")),
+        "/a'or(print('x'))or'b",
+        '/a"or(print("x"))or"b',
+        "/posts/a\\",
+    ],
+)
+def test_a_place_that_is_none_is_refused(
+    app: falcon.App, database: Any, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    """Falcon makes Python of routes, which a quote or a backslash would take part in."""
+    api = FalcoRest(app, database)
+    with pytest.raises(ConfigurationError, match="no place for a view"):
+        api.register(name="posts", url=url)(PostView)
+    assert testing.TestClient(app).simulate_get("/a/b").status_code == 404
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("url", ["/posts", "/a/b.c/", "/ä-1", "/a:b", "/a,(b)=[c]+`d`;$e!*~@&|^<>"])
+def test_any_other_place_is_served_as_it_stands(app: falcon.App, database: Any, url: str) -> None:
+    FalcoRest(app, database).register(name="posts", url=url)(PostView)
+    database.posts.insert_one({"_id": "x"})
+    client = testing.TestClient(app)
+    for path in (url, f"{url.rstrip('/')}/x"):
+        assert client.simulate_get(path).status_code == 200

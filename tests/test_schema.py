@@ -7,6 +7,7 @@ import enum
 import ipaddress
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -381,3 +382,73 @@ def test_a_date_beyond_python_is_no_reason_to_break_other_fields() -> None:
     schema = Schema.from_dict({"when": ma.Raw(), "title": ma.String()})()
     far = DatetimeMS(2**62)
     assert schema.dump({"when": far, "title": "a"}) == {"when": far, "title": "a"}
+
+
+# ---------------------------------------------------------------------------- unknown fields
+
+
+class OpenSchema(Schema):
+    class Meta:
+        unknown = marshmallow.INCLUDE
+
+    id = ma.String(attribute="_id", dump_only=True)
+    text = ma.String()
+    title = ma.String(data_key="name")
+    rank = ma.Integer(attribute="stored")
+    deep = ma.Integer(attribute="a.b")
+    approved = ma.Boolean(dump_only=True)
+
+
+#: Fields with open schemas in them, and what goes around an object that is for one.
+AROUND: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
+    (lambda: ma.Nested(OpenSchema), lambda item: item),
+    (lambda: ma.Nested(OpenSchema()), lambda item: item),
+    (lambda: ma.Nested(lambda: OpenSchema()), lambda item: item),
+    (lambda: ma.Nested(OpenSchema, many=True), lambda item: [{}, item]),
+    (lambda: ma.Nested(OpenSchema(many=True)), lambda item: [{}, item]),
+    (lambda: ma.List(ma.Nested(OpenSchema)), lambda item: [{}, item]),
+    (lambda: ma.List(ma.List(ma.Nested(OpenSchema))), lambda item: [[item]]),
+    (lambda: ma.Dict(values=ma.Nested(OpenSchema)), lambda item: {"key": item}),
+    (lambda: ma.Tuple((ma.Integer(), ma.Nested(OpenSchema))), lambda item: [1, item]),
+    (
+        lambda: ma.Nested(Schema.from_dict({"inner": ma.Nested(OpenSchema)})),
+        lambda item: {"inner": item},
+    ),
+    (
+        lambda: ma.Nested(marshmallow.Schema.from_dict({"inner": ma.Nested(OpenSchema)})),
+        lambda item: {"inner": item},
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "around"), AROUND)
+def test_unknown_fields_are_taken_where_they_are_included(
+    field: Callable[[], Any], around: Callable[[Any], Any]
+) -> None:
+    schema = Schema.from_dict({"value": field()})()
+    item = {"text": "a", "more": {"approved": True}, "even_more": 5}
+    loaded = schema.load({"value": around(item)})["value"]
+    assert (list(loaded) if isinstance(loaded, tuple) else loaded) == around(item)
+
+
+@pytest.mark.parametrize(("field", "around"), AROUND)
+@pytest.mark.parametrize(
+    "name",
+    ["id", "_id", "approved", "title", "stored", "a"],
+)
+def test_a_field_that_is_known_does_not_pass_for_an_unknown_one(
+    field: Callable[[], Any], around: Callable[[Any], Any], name: str
+) -> None:
+    schema = Schema.from_dict({"value": field()})()
+    with pytest.raises(ValidationError) as caught:
+        schema.load({"value": around({"text": "a", name: "x"})})
+    assert f"'{name}': [\"It can't be written.\"]" in str(caught.value.messages)
+
+
+def test_what_is_unknown_may_be_said_where_a_body_is_loaded() -> None:
+    schema = Schema.from_dict({"id": ma.String(dump_only=True), "text": ma.String()})()
+    assert schema.load({"more": 1}, unknown=marshmallow.INCLUDE) == {"more": 1}
+    for body, many in (({"id": "x"}, False), ([{}, {"id": "x"}], True)):
+        with pytest.raises(ValidationError, match="can't be written"):
+            schema.load(body, unknown=marshmallow.INCLUDE, many=many)
+    assert schema.load({"id": "x"}, unknown=marshmallow.EXCLUDE) == {}

@@ -340,6 +340,7 @@ def test_anything_else_is_no_list_of_collections(text: str) -> None:
         *((name, True) for name in ("a", "a-b", "a.b", "ä", "A_1", "a:b", "...")),
         *((name, False) for name in ("", ".", "..", "a/b", "a b", "a{b", "a}b", "a?b", "a#b")),
         *((name, False) for name in ("a%b", "a\n", "\0", "a\x7f", "\t")),
+        *((name, False) for name in ("a'b", 'a"b', "a\\b", "a\\", "'+print(1)+'")),
     ],
 )
 def test_the_name_of_a_resource_is_one_segment_of_a_route(name: str, expected: bool) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
+import uuid
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import falcon
 import marshmallow
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from marshmallow import fields as ma
 from marshmallow import validate
 
@@ -257,6 +260,20 @@ def test_get_object_may_look_elsewhere(declared_api: MakeDeclared) -> None:
     assert api.database.posts.count_documents({}) == 0
 
 
+def test_get_object_may_call_what_it_overrides_by_the_names_of_the_contract(
+    make_declared: MakeDeclared,
+) -> None:
+    class Named(Posts):
+        def get_object(self, id: Any, query: Query) -> Document:
+            return super().get_object(id=id, query=query)
+
+    api = make_declared(posts=view_of(Named))
+    url = f"/posts/{stored_post(api)['_id']}"
+    assert api.get(url).json["title"] == "a post"
+    assert api.patch(url, {"rating": 2}).json["rating"] == 2
+    assert api.delete(url).status_code == 204
+
+
 # --------------------------------------------------------------------------- validate_request
 
 
@@ -364,6 +381,84 @@ def test_validate_request_may_take_other_bodies(make_declared: MakeDeclared) -> 
         api.patch(f"/posts/{api.listed('/posts/')[0]['id']}", {"headline": "y"}).json["title"]
         == "y"
     )
+
+
+class RichSchema(PostSchema):
+    day = ma.Date()
+    price = ma.Decimal(as_string=True)
+    key = ma.UUID()
+
+
+@pytest.mark.parametrize("write", list(WRITES))
+def test_validate_request_may_put_values_of_python_in(
+    declared_api: MakeDeclared, write: str
+) -> None:
+    asked: list[Document] = []
+
+    class Rich(Posts):
+        schema = RichSchema
+
+        def validate_request(self, data: Any, document: Document | None = None) -> Document:
+            loaded = super().validate_request(data, document)
+            day, key = dt.date(2024, 2, 29), uuid.UUID(int=1)
+            return {**loaded, "day": day, "price": Decimal("1.50"), "key": key}
+
+        def has_add_permission(self, req: falcon.Request, document: Document) -> bool:
+            asked.append(document)
+            return True
+
+    api = make_both(declared_api, Rich)
+    stored = stored_post(api)
+    method, url = WRITES[write]
+    body: Any = {"title": "x"}
+    result = api(
+        method, url.replace("ID", str(stored["_id"])), [body] if "create" in write else body
+    )
+    assert result.status_code in {200, 201}, result.text
+    [found] = api.database.posts.find({"title": "x"})
+    assert (found["day"], found["price"]) == (dt.datetime(2024, 2, 29), Decimal128("1.50"))
+    assert asked == ([found] if "create" in write else [])
+    shown = api.get(f"/posts/{found['_id']}").json
+    assert (shown["day"], shown["price"]) == ("2024-02-29", "1.50")
+    assert shown["key"] == str(uuid.UUID(int=1))
+
+
+class CheckedSchema(PostSchema):
+    @marshmallow.validates_schema
+    def checked(self, data: Any, **kwargs: Any) -> None:
+        wrong = {
+            "one": marshmallow.ValidationError("No.", "rating"),
+            "several": marshmallow.ValidationError({"rating": ["No."]}),
+        }
+        if data.get("title") in wrong:
+            raise wrong[data["title"]]
+
+
+@pytest.mark.parametrize("title", ["one", "several", "hook"])
+@pytest.mark.parametrize("write", list(WRITES))
+def test_a_refusal_by_the_names_of_the_schema_is_told_by_those_of_the_client(
+    make_declared: MakeDeclared, write: str, title: str
+) -> None:
+    class Checked(Posts):
+        schema = CheckedSchema
+        rename_fields = {"rating": "stars"}
+        filters = {"title": [ops.Exact]}
+        allowed_ordering = []
+
+        def validate_request(self, data: Any, document: Document | None = None) -> Document:
+            if data["title"] == "hook":
+                raise marshmallow.ValidationError({"rating": ["No."]})
+            return super().validate_request(data, document)
+
+    api = make_both(make_declared, Checked)
+    stored = stored_post(api)
+    method, url = WRITES[write]
+    body: Any = {"title": title}
+    result = api(
+        method, url.replace("ID", str(stored["_id"])), [body] if write == "bulk create" else body
+    )
+    errors = assert_problem(result, 400, "body.invalid")["field-errors"]
+    assert (errors["0"] if write == "bulk create" else errors) == {"stars": ["No."]}
 
 
 # -------------------------------------------------------------------------- create, update, delete
@@ -591,6 +686,31 @@ def test_hooks_see_the_documents_of_a_bulk_write_whole(declared_api: MakeDeclare
     assert seen == stored
 
 
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])
+def test_the_read_rule_is_not_asked_for_each_document_that_is_written(
+    make_declared: MakeDeclared, method: str
+) -> None:
+    asked: list[Query] = []
+
+    class Ruled(Posts):
+        def has_read_permission(self, req: falcon.Request, query: Query) -> Query:
+            asked.append(query)
+            return query.where({"r": 1})
+
+        def has_change_permission(self, req: falcon.Request, document: Document) -> bool:
+            return True
+
+        def has_delete_permission(self, req: falcon.Request, document: Document) -> bool:
+            return True
+
+    api = make_declared(posts=view_of(Ruled))
+    for _ in range(20):
+        stored_post(api)
+    body = ... if method == "DELETE" else {"title": "x"}
+    assert api(method, "/posts/?title=a+post", body).json == {"count": 20}
+    assert len(asked) <= 2
+
+
 # ------------------------------------------------------------------------------------ serialize
 
 SHOWING = ["list", "fetch", "PATCH", "PUT", "POST", "bulk POST", "stream"]
@@ -664,6 +784,67 @@ def test_serialize_may_be_called_twice_and_for_other_documents(
         stored_post(api, title=str(number))
     assert [(one["title"], one["other"]) for one in api.listed("/posts/")] == [
         (str(number), "other") for number in range(3)
+    ]
+
+
+@pytest.mark.parametrize("path", SHOWING)
+def test_serialize_may_change_the_document_first(make_declared: MakeDeclared, path: str) -> None:
+    class Shown(Posts):
+        def serialize(self, document: Document) -> dict[str, Any]:
+            document["title"] = document["title"].upper()
+            return super().serialize(document)
+
+    api = make_shown(make_declared, Shown)
+    stored = stored_post(api)
+    assert shown_by(api, path, stored)["title"] == "A POST"
+    assert set(api.database.posts.distinct("title")) == {"a post"}
+
+
+class LinkedSchema(PostSchema):
+    author = fields.Reference("users")
+    editors = ma.List(fields.Reference("users"))
+
+
+class UserSchema(Schema):
+    name = ma.String()
+
+
+class Users(Resource):
+    collection = "users"
+    schema = UserSchema
+
+
+class LinkedPosts(Posts):
+    schema = LinkedSchema
+    fields = ["title", "author", "editors"]
+    related_resources = {"author": Users, "editors": Users}
+
+
+def test_serialize_may_change_what_is_shown_of_a_related_document(
+    make_declared: MakeDeclared,
+) -> None:
+    """Other documents that refer to it as well are not affected."""
+
+    class Shown(LinkedPosts):
+        def serialize(self, document: Document) -> dict[str, Any]:
+            shown = super().serialize(document)
+            shown["author"]["of"] = shown["title"]
+            for number, editor in enumerate(shown["editors"]):
+                editor["number"] = number
+            return shown
+
+    api = make_declared(posts=view_of(Shown))
+    ann = ObjectId()
+    api.database.users.insert_one({"_id": ann, "name": "Ann"})
+    for title in ("a", "b"):
+        stored_post(api, title=title, author=ann, editors=[ann, ann])
+    assert api.listed("/posts/") == [
+        {
+            "title": title,
+            "author": {"name": "Ann", "of": title},
+            "editors": [{"name": "Ann", "number": 0}, {"name": "Ann", "number": 1}],
+        }
+        for title in ("a", "b")
     ]
 
 
@@ -776,6 +957,39 @@ def test_an_error_in_a_computed_field_is_handled(make_declared: MakeDeclared) ->
     stored_post(api, r="x")
     stored_post(api, r=4)
     assert api.listed("/posts/") == [{"title": "a post", "half": 2.0}]
+
+
+@pytest.mark.parametrize("place", ["author", "editors"])
+def test_a_related_document_that_cannot_be_shown_is_handled_by_what_refers_to_it(
+    make_declared: MakeDeclared, place: str
+) -> None:
+    class BrokenUsers(Users):
+        fields = ["name", "length"]
+
+        def length(self, document: Document) -> int:
+            return len(document["name"])
+
+    class Lenient(LinkedPosts):
+        related_resources = {"author": BrokenUsers, "editors": BrokenUsers}
+
+        def handle_serialization_error(
+            self, error: Exception, document: Document
+        ) -> dict[str, Any] | None:
+            assert isinstance(error, TypeError)
+            return None if document["title"] == "bad" else {"broken": document["title"]}
+
+    api = make_shown(make_declared, Lenient)
+    broken_user, ann = ObjectId(), ObjectId()
+    api.database.users.insert_many([{"_id": broken_user, "name": None}, {"_id": ann, "name": "A"}])
+    for title, user in (("bad", broken_user), ("worse", broken_user), ("good", ann)):
+        bad = stored_post(api, title=title, **{place: user if place == "author" else [user]})
+    shown = {"name": "A", "length": 1}
+    good = {"title": "good", place: shown if place == "author" else [shown]}
+    for url in ("/posts/", "/unpaged/"):
+        assert api.listed(url) == [{"broken": "worse"}, good]
+    assert api.get(f"/posts/{bad['_id']}").json == good
+    bad = api.database.posts.find_one({"title": "bad"})
+    assert_problem(api.get(f"/posts/{bad['_id']}"), 404, "document.not_found")
 
 
 # ------------------------------------------------------------------ fields and limits by request

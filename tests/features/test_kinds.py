@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import falcon
 import pytest
 from bson import ObjectId
+from marshmallow import INCLUDE, validate
 from marshmallow import fields as ma
-from marshmallow import validate
 
 from falcorest import ConfigurationError, Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
@@ -68,6 +69,10 @@ class People(Resource):
 class PeopleWithDefault(People):
     child_document_resources = {"male": Male, "female": Female}
     default_child_resource_document = "female"
+
+
+#: What resources of kinds say that are made for one test.
+SAYS: Document = {"collection": "people", "type_field": "_cls"}
 
 
 def views(resource: type[Resource] = People) -> dict[str, type[ResourceView]]:
@@ -293,6 +298,25 @@ def test_a_replacement_keeps_the_kind(declared_api: MakeDeclared) -> None:
     # What the schema knows and the body lacks is gone; the discriminator and the rest stay.
     assert stored == {"_id": bob["_id"], "_cls": "male", "name": "B", "b": False, "unknown": 1}
     assert list(api.listed("/people/")[0]) == ["id", "name", "hasBeard"]
+
+
+@pytest.mark.parametrize("name", ["_cls", "is_a"])
+def test_a_replacement_that_does_not_name_the_kind_keeps_it(
+    declared_api: MakeDeclared, name: str
+) -> None:
+    """Though the schema has a field for it, which the body could take away."""
+
+    class NamingSchema(PersonSchema):
+        kind = ma.String(attribute="_cls", data_key=name)
+
+    child = type("Child", (Resource,), {"schema": NamingSchema, "rename_fields": {"kind": name}})
+    says = {"child_document_resources": {"male": child}}
+    api = declared_api(**views(type("Naming", (Resource,), {**SAYS, **says})))
+    bob = put_person(api, "Bob", "male", age=5)
+    url = f"/people/{bob['_id']}"
+    for body in ({"name": "B"}, {"name": "B", name: "male"}):
+        assert api.put(url, body).json == {"id": str(bob["_id"]), "name": "B", name: "male"}
+        assert api.database.people.find_one() == {"_id": bob["_id"], "_cls": "male", "name": "B"}
 
 
 def test_what_was_read_can_be_sent_back(declared_api: MakeDeclared) -> None:
@@ -714,6 +738,147 @@ def test_an_embedded_kind_cannot_have_a_read_permission() -> None:
     says = {"collection": "pages", "schema": PageSchema, "related_resources": {"text": block}}
     with pytest.raises(ConfigurationError, match="Ruled"):
         type("Pages", (Resource,), says)
+
+
+class CodeSchema(PersonSchema):
+    code = ma.String()
+
+
+class HiddenCodeSchema(PersonSchema):
+    code = ma.String(load_only=True)
+
+
+@pytest.mark.parametrize(
+    "says", [{"filters": {"code": [ops.Startswith]}}, {"allowed_ordering": ["code"]}]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_one_kind_hides_is_found_and_ordered_by_in_none(says: Document, first: bool) -> None:
+    shown = type("Shown", (Resource,), {"schema": CodeSchema})
+    hidden = type("Hidden", (Resource,), {"schema": HiddenCodeSchema})
+    kinds = {"a": hidden, "b": shown} if first else {"a": shown, "b": hidden}
+    with pytest.raises(ConfigurationError, match="code"):
+        type("Codes", (Resource,), {**SAYS, "child_document_resources": kinds, **says})
+
+
+# --------------------------------------------------------------------------- embedded documents
+
+
+class TextSchema(Schema):
+    text = ma.String(required=True, attribute="t")
+
+
+class ImageSchema(Schema):
+    kind = ma.String()
+    source = ma.Url(required=True)
+
+
+class Text(Resource):
+    schema = TextSchema
+
+
+class Image(Resource):
+    schema = ImageSchema
+    rename_fields = {"source": "src"}
+
+
+class Blocks(Resource):
+    child_document_resources = {"text": Text, "image": Image}
+    type_field = "kind"
+
+
+class DocumentSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    top = ma.Nested(Schema, allow_none=True)
+    blocks = ma.List(ma.Nested(Schema))
+    many = ma.Nested(Schema, many=True)
+
+
+class Documents(Resource):
+    collection = "people"
+    schema = DocumentSchema
+    related_resources = {"top": Blocks, "blocks": Blocks, "many": Blocks}
+
+
+#: Embedded documents in the places where they may stand.
+PLACES: list[Callable[[Any], Document]] = [
+    lambda block: {"top": block},
+    lambda block: {"blocks": [{"kind": "text", "text": "a"}, block]},
+    lambda block: {"many": [{"kind": "text", "text": "a"}, block]},
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_embedded_document_is_stored_by_the_schema_of_its_kind(
+    declared_api: MakeDeclared, place: Callable[[Any], Document]
+) -> None:
+    api = declared_api(**views(Documents))
+    block = {"kind": "image", "src": "https://example.org/a.png"}
+    stored = {"kind": "image", "source": "https://example.org/a.png"}
+    for body in (place(block), place({"kind": "text", "text": "b"})):
+        created = api.create("/people/", body)
+        found = api.database.people.find_one({"_id": ObjectId(created["id"])}, {"_id": 0})
+        [(name, value)] = found.items()
+        last = value if name == "top" else value[-1]
+        assert last == (stored if body == place(block) else {"kind": "text", "t": "b"})
+        assert api.get(f"/people/{created['id']}").json == created
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"kind": "image", "text": "a"}, "src"),
+        ({"kind": "image", "src": "a"}, "src"),
+        ({"kind": "image", "source": "https://example.org/"}, "src"),
+        ({"kind": "text", "text": "a", "more": 1}, "more"),
+        ({"kind": "video"}, "kind"),
+        ({"kind": None}, "kind"),
+        ({"kind": ["text"], "text": "a"}, "kind"),
+        ({"kind": {"$ne": 1}, "text": "a"}, "kind"),
+        ({"text": "a"}, "kind"),
+        ({}, "kind"),
+        (5, "Invalid type"),
+        ("text", "Invalid type"),
+        ([], "Invalid type"),
+    ],
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_an_embedded_document_that_fits_no_kind_is_refused(
+    make_declared: MakeDeclared, place: Callable[[Any], Document], wrong: Any, name: str
+) -> None:
+    api = make_declared(**views(Documents))
+    stored = {"_id": ObjectId(), "blocks": []}
+    api.database.people.insert_one(stored)
+    [(field, _)] = place(wrong).items()
+    for result in (
+        api.post("/people/", place(wrong)),
+        api.put(f"/people/{stored['_id']}", place(wrong)),
+        api.patch(f"/people/{stored['_id']}", place(wrong)),
+    ):
+        assert field in assert_problem(result, 400, "body.invalid", naming=name)["field-errors"]
+        assert snapshot(api.database) == {"people": [stored]}
+
+
+class OpenSchema(Schema):
+    class Meta:
+        unknown = INCLUDE
+
+    approved = ma.Boolean(dump_only=True)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_kind_that_takes_unknown_fields_takes_none_that_cannot_be_written(
+    make_declared: MakeDeclared, place: Callable[[Any], Document]
+) -> None:
+    open_text = type("OpenText", (Resource,), {"schema": OpenSchema})
+    kinds = {"child_document_resources": {"text": open_text}, "type_field": "kind"}
+    blocks = type("OpenBlocks", (Resource,), kinds)
+    related = dict.fromkeys(["top", "blocks", "many"], blocks)
+    api = make_declared(**views(type("Open", (Documents,), {"related_resources": related})))
+    api.create("/people/", place({"kind": "text", "more": 1}))
+    before = snapshot(api.database)
+    result = api.post("/people/", place({"kind": "text", "approved": True}))
+    assert_problem(result, 400, "body.invalid", naming="approved")
+    assert snapshot(api.database) == before
 
 
 # ------------------------------------------------------------------------------------ declaration

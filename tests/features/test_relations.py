@@ -646,6 +646,33 @@ def test_what_is_no_reference_is_refused(make_declared: MakeDeclared, wrong: Any
     assert list(assert_problem(result, 400, "body.invalid")["field-errors"]["editors"]) == ["1"]
 
 
+def test_objects_that_are_sent_back_are_read_at_once(
+    watched: MakeDeclared, commands: Commands
+) -> None:
+    api = watched(posts=view_of(make_resource(Posts, save_related_fields=["editors"])))
+    users = put_users(api, 40)
+    items = [{"id": str(user["_id"]), "name": user["name"]} for user in users]
+    commands.take()
+    created = api.create("/posts/", {"title": "t", "editors": items})
+    assert created["editors"] == items
+    assert len(commands.names()) <= 5
+
+
+def test_a_body_has_no_more_objects_in_it_than_a_bulk_write_may_touch(
+    make_declared: MakeDeclared,
+) -> None:
+    related = {"editors": make_resource(Users, bulk_update_limit=3)}
+    says = {"related_resources": related, "rename_fields": {}, "filters": {}}
+    api = make_declared(
+        posts=view_of(make_resource(Posts, save_related_fields=["editors"], **says))
+    )
+    items = [{"name": str(number)} for number in range(4)]
+    assert len(api.create("/posts/", {"editors": items[:3]})["editors"]) == 3
+    before = snapshot(api.database)
+    assert_problem(api.post("/posts/", {"editors": items}), 403, "bulk.too_many")
+    assert snapshot(api.database) == before
+
+
 # ---------------------------------------------------------------------------------- uri_prefix
 
 
@@ -902,6 +929,62 @@ def test_a_cycle_ends_at_its_depth(declared_api: MakeDeclared, says: Document, l
     ends = [str(b), str(a), str(b), str(a), str(b)]
     assert chain(first) == [*names[: levels + 1], ends[levels]]
     assert chain(api.get(f"/nodes/{b}").json) == chain(second)
+
+
+def ruled_nodes(**says: Any) -> type[Resource]:
+    """Return such a resource that shows those that aren't hidden."""
+
+    def rule(self: Any, req: falcon.Request, query: Query) -> Query:
+        return query.where({"hidden": {"$ne": True}})
+
+    return nodes(has_read_permission=rule, **says)
+
+
+class NodesSchema(NodeSchema):
+    others = ma.List(fields.Reference("nodes"))
+
+
+@pytest.mark.parametrize("levels", range(3))
+def test_what_may_not_be_read_does_not_show_at_the_end_of_the_depth(
+    declared_api: MakeDeclared, levels: int
+) -> None:
+    """Nor does what isn't there, as anywhere else: of those that may be read, ids are shown."""
+    related = {"next": lambda: made, "others": lambda: made}
+    made = ruled_nodes(max_depth=levels, schema=NodesSchema, related_resources=related)
+    api = declared_api(nodes=view_of(made))
+    ids = [ObjectId() for _ in range(levels + 2)]
+    hidden, gone = ids[-1], ObjectId()
+    for number, one in enumerate(ids):
+        node: Document = {"_id": one, "name": str(number)}
+        if one == hidden:
+            node["hidden"] = True
+        else:
+            node |= {"next": ids[number + 1], "others": [gone, hidden, ids[0]]}
+        api.database.nodes.insert_one(node)
+    shown = api.get(f"/nodes/{ids[0]}").json
+    for _ in range(levels):
+        shown = shown["next"]
+    assert shown == {
+        "id": str(ids[-2]),
+        "name": str(levels),
+        "next": None,
+        "others": [str(ids[0])],
+    }
+
+
+def test_a_rule_costs_one_query_at_the_end_of_the_depth(
+    watched: MakeDeclared, commands: Commands
+) -> None:
+    api = watched(nodes=view_of(ruled_nodes(max_depth=1)))
+    ids = [ObjectId() for _ in range(20)]
+    api.database.nodes.insert_many(
+        [{"_id": one, "name": "n", "next": ids[n - 1]} for n, one in enumerate(ids)]
+    )
+    commands.take()
+    assert len(api.listed("/nodes/")) == 20
+    sent = commands.take()
+    assert [one["name"] for one in sent] == ["find"] * 3
+    assert set(sent[-1]["projection"]) == {"_id"}
 
 
 @pytest.mark.parametrize("levels", range(4))
