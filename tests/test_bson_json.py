@@ -554,13 +554,13 @@ DOCUMENTS = st.dictionaries(
 
 
 @given(DOCUMENTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_was_read_can_be_posted_back_unchanged(document: dict[str, Any]) -> None:
     assert_same(loads(dumps(document)), document)
 
 
 @given(DOCUMENTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_pymongo_reads_what_is_written(document: dict[str, Any]) -> None:
     assert_same(json_util.loads(dumps(document), json_options=READING), document)
 
@@ -614,7 +614,7 @@ DECODERS: list[Callable[[bytes], Any]] = [loads, parse]
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)
 @example(b'{"$code":"","$scope":1}')
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_any_bytes_load_or_are_refused(body: bytes) -> None:
     for decoder in DECODERS:
         try:
@@ -624,7 +624,7 @@ def test_any_bytes_load_or_are_refused(body: bytes) -> None:
 
 
 @given(ALMOST_EXTENDED)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_nothing_with_a_dollar_sign_in_front_is_left_in_what_was_loaded(body: bytes) -> None:
     try:
         stack = [loads(body)]

@@ -264,7 +264,7 @@ def test_an_unknown_hint_is_refused(name: str) -> None:
     st.sampled_from(sorted(HINTS)), st.text() | st.text("0123456789-+:.TPZWDHMSeE,_ ", max_size=25)
 )
 @example("int", "9" * 5000)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_literal_has_a_value_or_is_refused(hint: str, literal: str) -> None:
     try:
         value = parse_literal(HINTS[hint], literal, parameter="n")
@@ -384,7 +384,7 @@ NAMEABLE = st.one_of(
 
 
 @given(NAMEABLE)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_the_path_segment_of_an_id_leads_back_to_it(identity: Any) -> None:
     segment = format_id(identity)
     assert segment is not None
@@ -392,7 +392,7 @@ def test_the_path_segment_of_an_id_leads_back_to_it(identity: Any) -> None:
 
 
 @given(NAMEABLE)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_the_path_segment_of_an_id_stays_one_segment_of_a_url(identity: Any) -> None:
     segment = format_id(identity)
     assert segment

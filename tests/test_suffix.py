@@ -603,7 +603,7 @@ QUERY_STRINGS = st.one_of(
 @example("moment=0001-01-01T00:00:00%2B05:00")
 @example("number=1e999")
 @example("day=%00")
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_a_query_string_is_a_declared_query_or_an_error(query_string: str) -> None:
     for parse in (DIALECT.parse_list, DIALECT.parse_bulk, DIALECT.parse_item):
         with suppress(QueryError):

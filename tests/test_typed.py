@@ -906,7 +906,7 @@ ANY_TEXT = st.one_of(
 @given(text=ANY_TEXT)
 @example(text="\ud800=1")
 @example(text="=")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_query_string_parses_or_is_refused(dialect: TypedDialect, text: str) -> None:
     parsers: list[Callable[[str], Query]] = [
         dialect.parse_list,
@@ -1059,14 +1059,14 @@ def groups(members: st.SearchStrategy[Rendered]) -> st.SearchStrategy[Rendered]:
 
 
 @given(parameters())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_filter_that_is_rendered_is_read_as_meant(rendered: Rendered) -> None:
     query_string, expected = rendered
     assert_same(filter_of(query_string), expected)
 
 
 @given(groups(st.recursive(leaves(), groups, max_leaves=6)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_group_that_is_rendered_is_read_as_meant(rendered: Rendered) -> None:
     text, expected = rendered
     name, _, members = text.partition("(")
@@ -1074,7 +1074,7 @@ def test_a_group_that_is_rendered_is_read_as_meant(rendered: Rendered) -> None:
 
 
 @given(FIELDS, TEXTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_text_is_read_as_itself(field: str, text: str) -> None:
     expected: Any = text
     if re.match(r"(not\.)?[$\w]*\[[^\]]*\]\.", text):
@@ -1084,7 +1084,7 @@ def test_text_is_read_as_itself(field: str, text: str) -> None:
 
 
 @given(st.lists(parameters(), min_size=2, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_parameter_counts(rendered: list[Rendered]) -> None:
     found = filter_of("&".join(text for text, _ in rendered))
     parts = found["$and"] if found.keys() == {"$and"} else [found]

@@ -372,7 +372,7 @@ INNER = {
 
 
 @given(BODIES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_an_update_that_passes_has_no_dollar_sign_but_where_it_is_foreseen(body: Any) -> None:
     try:
         update = update_from_operators(body)

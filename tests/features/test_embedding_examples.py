@@ -171,14 +171,13 @@ def test_own_errors(files: list[Path], load: Callable[[Path], Any]) -> None:
     assert (status, answer["error"]) == (500, "oops")
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "waitress", "granian"])
 @pytest.mark.parametrize(
-    ("target", "prefix"),
+    ("server", "target", "prefix"),
     [
-        ("falcon_app:app", ""),
-        ("flask_app:app", "/api"),
-        ("django_wsgi:application", "/api"),
-        ("wsgi_app:app", "/api"),
+        ("granian", "falcon_app:app", ""),
+        ("gunicorn", "flask_app:app", "/api"),
+        ("waitress", "django_wsgi:application", "/api"),
+        ("gunicorn", "wsgi_app:app", "/api"),
     ],
 )
 def test_under_a_server(
