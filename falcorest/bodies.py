@@ -82,6 +82,7 @@ def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None)
     try:
         yield
     except marshmallow.ValidationError as error:
+        # NOTE: marshmallow has no annotations there.
         messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]
         if api and isinstance(messages, dict):
             taken = {*api.values(), *(body if isinstance(body, dict) else ())}

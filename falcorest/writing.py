@@ -101,12 +101,16 @@ class Writer(Reader):
         document = load_replacement(body, identity)
         query = self.readable(EVERYTHING)
         if self._overrides("has_add_permission", "has_change_permission"):
-            try:
-                stored = self.read(identity)
-            except NotFound:
-                self.permit("has_add_permission", {"_id": identity, **document})
-            else:
-                self.permit("has_change_permission", stored)
+            return self.service.together(lambda: self._put_read(identity, document, query))
+        return self.service.replace(identity, document, query)
+
+    def _put_read(self, identity: Any, document: Document, query: Query) -> bool:
+        try:
+            stored = self.read(identity)
+        except NotFound:
+            self.permit("has_add_permission", {"_id": identity, **document})
+        else:
+            self.permit("has_change_permission", stored)
         return self.service.replace(identity, document, query)
 
     def update_many(self, query: Query, body: Any) -> Updated:
@@ -412,6 +416,7 @@ class Writer(Reader):
                 return value
             schema = related.of(related.children[key]).load_schema
         else:
+            # NOTE: without kinds, what hides something is nested.
             schema = leaf_of(declaration.hiding[api]).schema  # type: ignore[attr-defined]
         return value if schema is None else keep_hidden(schema, value, was)
 

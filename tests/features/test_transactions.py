@@ -369,3 +369,26 @@ def test_a_duplicate_key_in_a_write_of_a_hooks_own_is_409(
         result = write(api, way, post)
     assert_problem(result, 409, "document.duplicate")
     assert snapshot(api.database) == before
+
+
+def test_a_document_without_a_schema_is_put_by_permission_only(
+    declared_api: MakeDeclared,
+) -> None:
+    class Raw(Resource):
+        collection = "raw"
+
+        def has_add_permission(self, req: Any, document: dict[str, Any]) -> bool:
+            return "open" in document
+
+        def has_change_permission(self, req: Any, document: dict[str, Any]) -> bool:
+            return "open" in document
+
+    view = type("RawView", (ResourceView,), {"resource": Raw, "methods": methods.ALL})
+    api = declared_api(raw=view)
+    api.database.raw.insert_one({"_id": "locked", "a": 1})
+    assert api("PUT", "/raw/locked", {"open": 1}).status_code == 401
+    assert api("PUT", "/raw/new", {"a": 1}).status_code == 401
+    assert api("PUT", "/raw/new", {"open": 1}).status_code == 201
+    assert api("PUT", "/raw/new", {"a": 2}).status_code == 204
+    stored = list(api.database.raw.find(sort=[("_id", 1)]))
+    assert stored == [{"_id": "locked", "a": 1}, {"_id": "new", "a": 2}]
