@@ -194,17 +194,31 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
     server.on_startup(
         threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
     )
-    server.serve(target_loader=functools.partial(_load_in_granian, load), wrap_loader=False)
+    server.serve(target_loader=functools.partial(_load_in_granian, server, load), wrap_loader=False)
 
 
-def _load_in_granian(load: Callable[[], App]) -> App:
-    # NOTE: until granian's worker sets its own, it has its parent's signal handlers, which
-    # would swallow the SIGTERM of a server that is stopped while it starts. And it hangs when
-    # a second signal meets the first, as when Ctrl-C reaches the worker and its parent both.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _load_in_granian(server: Any, load: Callable[[], App]) -> App:
+    # NOTE: a signal that comes before granian's worker listens to it would be lost: after the
+    # fork to the handlers of its parent, later to its own. So it is held back and waited for.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if server.interrupt_signal:
+        sys.exit(0)
+    threading.Thread(target=_pass_on_sigterm, daemon=True).start()
+    # NOTE: a worker hangs when a second signal meets the first, as when Ctrl-C reaches it and
+    # its parent both.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.setpgid(0, 0)
     return load()
+
+
+def _pass_on_sigterm() -> None:
+    """Wait for SIGTERM and tell granian's handler of it until that has stopped the worker."""
+    signal.sigwait({signal.SIGTERM})
+    while True:
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler):
+            handler(signal.SIGTERM, None)
+        time.sleep(0.1)
 
 
 def _when_listening(run: Run, ready: Callable[[], None]) -> None:
@@ -262,6 +276,8 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         # NOTE: waitress takes a body in before the application sees the request, so it needs a
         # bound of its own; up to that, the application says what is wrong.
         max_request_body_size=16 * run.max_body_bytes,
+        # NOTE: whom to believe in this is for FALCOREST_TRUSTED_PROXIES to say.
+        clear_untrusted_proxy_headers=False,
     )
 
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
