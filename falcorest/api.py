@@ -161,7 +161,7 @@ def answer_problem(
 
     What isn't the client's doing is logged, with its cause.
     """
-    if problem.status >= 500:
+    if problem.status >= 500 and problem.code != "auth.busy":
         log_failure(req, problem)
     write_problem(resp, problem.status, problem.to_dict())
     for name, value in problem.headers.items():

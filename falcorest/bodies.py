@@ -10,7 +10,7 @@ import marshmallow
 
 from falcorest import bson_json
 from falcorest.declaration import Declaration
-from falcorest.errors import BodyError
+from falcorest.errors import BodyError, Forbidden
 from falcorest.query import Document
 from falcorest.schema import name_errors, to_bson
 from falcorest.updates import Update, is_update, update_from_fields, update_from_operators
@@ -96,6 +96,10 @@ def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None)
             raise
         messages = error.field_errors or {"_schema": [error.detail]}
         raise _refusal(place, messages, error.code) from error
+    except Forbidden as error:
+        for part in reversed(place if error.field_errors else ()):
+            error.field_errors = {part: error.field_errors}
+        raise
 
 
 def _refusal(place: tuple[str, ...], messages: Any, code: str) -> BodyError:

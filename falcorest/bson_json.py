@@ -25,8 +25,10 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.datetime_ms import DatetimeMS
 
 from falcorest.errors import BodyError
+from falcorest.limits import Limits
 
-MAX_DEPTH = 100
+#: How deep MongoDB nests.
+MAX_DEPTH = Limits.max_body_depth
 
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
@@ -180,22 +182,29 @@ def loads(body: bytes) -> Any:
     return decode(parse(body))
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Read JSON and leave its ``$`` objects as they stand.
 
+    Args:
+        body: UTF-8.
+        max_depth: How many levels of objects and lists it may have.
+
     Raises:
-        BodyError: It is no JSON, an object in it has a key twice, or an integer in it has
-            more than 64 bits.
+        BodyError: It is no JSON or too deep, an object in it has a key twice, or an integer in
+            it has more than 64 bits.
     """
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _malformed(body, error) from error
-    # PERF: the exact reader is several times slower. Every key is followed by a colon, so
-    # where there are as many colons as keys were read, none of them stood twice.
-    if _count_keys(raw) == _count_colons(body):
-        return raw
-    return _parse_exactly(body)
+        raise _malformed(body, error, max_depth) from error
+    try:
+        # PERF: the exact reader is several times slower. Every key is followed by a colon, so
+        # where there are as many colons as keys were read, none of them stood twice.
+        if _count_keys(raw, max_depth) == _count_colons(body):
+            return raw
+        return _EXACT.decode(body.decode("utf-8"))
+    except RecursionError as error:
+        raise too_deep(max_depth) from error
 
 
 def _count_colons(body: bytes) -> int:
@@ -205,24 +214,26 @@ def _count_colons(body: bytes) -> int:
     return body.count(b'":')
 
 
-def _malformed(body: bytes, error: orjson.JSONDecodeError) -> BodyError:
+def _malformed(body: bytes, error: orjson.JSONDecodeError, max_depth: int) -> BodyError:
     message = str(error)
     if "depth limit" in message:
-        return too_deep()
+        return too_deep(max_depth)
     if not body.strip():
         return BodyError("body.malformed", "The body is empty; JSON is expected.")
     return BodyError("body.malformed", f"The body is not JSON: {message}.")
 
 
-def too_deep() -> BodyError:
+def too_deep(max_depth: int = MAX_DEPTH) -> BodyError:
     """Return the error for a body that is nested too deeply."""
-    return BodyError("body.too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return BodyError("body.too_deep", f"The body is nested more than {max_depth} levels deep.")
 
 
-def _count_keys(value: Any, depth: int = 1) -> int:
-    """Count the keys of all objects in parsed JSON; a number that may be wrong counts as many."""
-    if depth > 2 * MAX_DEPTH:
-        raise too_deep()
+def _count_keys(value: Any, levels: int) -> int:
+    """Count the keys of all objects in parsed JSON; a number that may be wrong counts as many.
+
+    Raises:
+        RecursionError: It has more levels than that.
+    """
     kind = type(value)
     if kind is dict:
         count = len(value)
@@ -231,21 +242,16 @@ def _count_keys(value: Any, depth: int = 1) -> int:
         count = 0
     else:
         count, value = 0, (value,)
+    if not levels:
+        raise RecursionError
     for item in value:
         kind = type(item)
         if kind is dict or kind is list:
-            count += _count_keys(item, depth + 1)
+            count += _count_keys(item, levels - 1)
         elif (kind is int or kind is float) and not -_TOO_LARGE < item < _TOO_LARGE:
             # NOTE: orjson gives an integer beyond 64 bits as a float.
             count += _INEXACT
     return count
-
-
-def _parse_exactly(body: bytes) -> Any:
-    try:
-        return _EXACT.decode(body.decode("utf-8"))
-    except RecursionError as error:
-        raise too_deep() from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,18 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
             raise ConfigurationError(
                 "COLLECTIONS: it isn't set; resource:collection pairs, or * for all of them."
             )
-        every = (name for name in found if is_resource_name(name))
-        named = {name: name for name in every if not _hidden(settings, found, name)}
-        named |= settings.named_in_file()
+        in_file = settings.named_in_file()
+        # APPSEC: what the file says of a collection must not be passed by, under the name of the
+        # collection or of a view on it.
+        ruled = {*in_file.values(), *(settings.resources.keys() - in_file.keys())}
+        named = {
+            name: name
+            for name in found
+            if is_resource_name(name)
+            and not _shows(settings.never_served, found, name)
+            and (name in settings.resources or not _shows(ruled.__contains__, found, name))
+        }
+        named |= in_file
     problems = [
         problem
         for resource, collection in named.items()
@@ -99,7 +108,7 @@ def _provide(
     collection: str,
 ) -> Iterator[str]:
     """Make a collection where it isn't there and may be made; yield what is wrong."""
-    if _hidden(settings, found, collection):
+    if _shows(settings.never_served, found, collection):
         yield f"COLLECTIONS: {resource}: {collection} is never served."
     elif collection not in found and settings.engine == EXTERNAL:
         yield (
@@ -113,12 +122,10 @@ def _provide(
             yield f"COLLECTIONS: {collection!r} can't be the name of a collection."
 
 
-def _hidden(settings: Settings, found: Mapping[str, Found], name: str) -> bool:
-    """Tell whether a collection is never served, or shows one that never is."""
+def _shows(one_of: Callable[[str], bool], found: Mapping[str, Found], name: str) -> bool:
+    """Tell whether a collection is one of some, or shows one of them as a view."""
     sources = found[name].sources if name in found else frozenset()
-    return settings.never_served(name) or any(
-        _hidden(settings, found, source) for source in sources
-    )
+    return one_of(name) or any(_shows(one_of, found, source) for source in sources)
 
 
 def find_collections(database: MongoDatabase) -> dict[str, Found]:

@@ -17,6 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from falcorest import __version__, auth
+from falcorest.auth.keys import COLLECTION as KEYS
 from falcorest.catalog import resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
@@ -29,6 +30,9 @@ from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
 from falcorest.terminal import resources, show, welcome, where
 
 T = TypeVar("T")
+
+#: As many digits of the ID of a key as are shown.
+_ID_DIGITS = 12
 
 
 class _Commands(click.Group):
@@ -177,10 +181,32 @@ def deleteuser(username: str) -> None:
 def users() -> None:
     """List the users."""
     for user in _with_users(_user_settings(), auth.list_users):
-        roles = ", ".join(map(str, user.get("roles") or []))
-        shown = f"{user.get('username')}  ({roles})" if roles else str(user.get("username"))
-        # APPSEC: a name that somebody registered is not to write to the terminal.
-        click.echo(shown if shown.isprintable() else ascii(shown))
+        _list_one("", user)
+
+
+@main.command()
+@click.argument("username")
+@click.option("--role", "roles", multiple=True, help="What its caller is; may be repeated.")
+def createkey(username: str, roles: tuple[str, ...]) -> None:
+    """Make an API key that speaks for USERNAME, and print it."""
+    key = _with_keys(lambda keys: auth.create_key(keys, username, roles))
+    _say("This is the only time that the key is shown:")
+    click.echo(key)
+
+
+@main.command()
+@click.argument("id")
+def deletekey(id: str) -> None:
+    """Remove the API key whose ID, as listed, begins with this."""
+    _with_keys(lambda keys: auth.delete_key(keys, id))
+    click.echo(f"The key {id!r} is gone.")
+
+
+@main.command()
+def keys() -> None:
+    """List the API keys: ID, date, and for whom."""
+    for key in _with_keys(auth.list_keys):
+        _list_one(f"{key['_id'][:_ID_DIGITS]}  {key['created']:%Y-%m-%d}  ", key)
 
 
 @main.command()
@@ -283,8 +309,23 @@ def _user_settings() -> Settings:
 
 
 def _with_users(settings: Settings, work: Callable[[Collection[Document]], T]) -> T:
+    return _with_collection(settings, settings.user_collection, work)
+
+
+def _with_keys(work: Callable[[Collection[Document]], T]) -> T:
+    return _with_collection(_user_settings(), KEYS, work)
+
+
+def _with_collection(settings: Settings, name: str, work: Callable[[Collection[Document]], T]) -> T:
     with _opened(settings, serving=False) as (settings, _), _connected(settings) as database:
-        return work(database[settings.user_collection])
+        return work(database[name])
+
+
+def _list_one(before: str, user: Document) -> None:
+    roles = ", ".join(map(str, user.get("roles") or []))
+    shown = before + (f"{user.get('username')}  ({roles})" if roles else str(user.get("username")))
+    # APPSEC: a name that somebody registered is not to write to the terminal.
+    click.echo(shown if shown.isprintable() else ascii(shown))
 
 
 def _password(from_stdin: bool) -> str:

@@ -11,7 +11,7 @@ from marshmallow import fields as ma
 from falcorest.attributes import Attributes
 from falcorest.dialects.suffix import DeclaredFilter, Sort
 from falcorest.fields import ObjectId
-from falcorest.filtering import field_converter, read_filters, read_ordering
+from falcorest.filtering import field_converter, read_filters, read_ordering, resolve
 from falcorest.hints import format_id, parse_id
 from falcorest.naming import Names
 from falcorest.schema import hides
@@ -58,6 +58,19 @@ class Declaration(Names):
         """The fields that embed a document with something hidden in it, by API name."""
         loaded = {} if self.load_schema is None else self.load_schema.load_fields
         return {self.api[name]: field for name, field in loaded.items() if hides(field)}
+
+    def hides(self, path: str) -> bool:
+        """Tell whether a path of API names leads to what is written but never shown.
+
+        Args:
+            path: With ``__`` or dots between its parts; an operator may stand behind it.
+        """
+        parts = path.replace(".", "__").split("__")
+        for end in range(len(parts), 0, -1):
+            found = resolve(self, "__".join(parts[:end]))
+            if found is not None:
+                return found.hidden
+        return False
 
     def select(self, names: tuple[str, ...]) -> Selection:
         """Return how to show some fields, compiled.

@@ -17,6 +17,7 @@
         ├── ContentTooLarge      413
         ├── UnsupportedMediaType 415
         ├── WriteRefused         422
+        ├── TooManyRequests      429
         ├── ServerError          500
         ├── NotSupported         501
         └── Unavailable          503
@@ -51,6 +52,8 @@ CODES: dict[str, tuple[int, str]] = {
     "query.invalid_limit": (400, "`_limit` is not a number within its bounds."),
     "query.invalid_skip": (400, "`_skip` is not a number within its bounds."),
     "query.too_complex": (400, "The query is nested too deeply or has too many parts."),
+    "query.too_long": (400, "The query string, or a value in it, has too many characters."),
+    "query.no_index": (400, "No index serves the filter or the sort, and one is required."),
     "query.regex_disabled": (400, "Regular expressions are switched off."),
     "query.refused": (400, "MongoDB can't run this query."),
     "id.invalid": (400, "The id in the path can't be read."),
@@ -67,6 +70,8 @@ CODES: dict[str, tuple[int, str]] = {
     "bulk.unfiltered": (403, "A bulk write needs a filter."),
     "bulk.too_many": (403, "A bulk write matches more documents than it may touch."),
     "permission.denied": (403, "The caller may not do this."),
+    "policy.field": (403, "The request uses a field that this caller may not see, or not write."),
+    "policy.row": (403, "The write would leave a document that is not there for this caller."),
     "route.not_found": (404, "Nothing is served at this address."),
     "document.not_found": (404, "There is no such document."),
     "method.not_allowed": (405, "The address doesn't serve this method."),
@@ -76,13 +81,19 @@ CODES: dict[str, tuple[int, str]] = {
     "body.too_large": (413, "The body, or the document it makes, is too large."),
     "body.unsupported_type": (415, "The body is of a media type that isn't read here."),
     "write.refused": (422, "MongoDB refuses the write; nothing was changed."),
+    "auth.too_many_attempts": (429, "Too many logins have failed; `Retry-After` says how long."),
     "server.error": (500, "Something broke in the server; its log says what."),
     "http.error": (500, "An HTTP error without a slug of its own; `status` says which."),
     "database.unsupported": (501, "The database behind the server can't do this."),
     "database.unavailable": (503, "The database can't be reached."),
+    "auth.busy": (503, "Too many passwords are being checked at once."),
     "query.timeout": (503, "The database didn't answer within the time limit."),
     "write.outcome_unknown": (503, "The connection broke during a write; it may have happened."),
 }
+
+
+#: The longest text in a problem, in characters.
+MAX_TEXT = 1000
 
 
 class FalcorestError(Exception):
@@ -140,7 +151,19 @@ class Problem(FalcorestError):
             problem["parameter"] = self.parameter
         if self.field_errors is not None:
             problem["field-errors"] = self.field_errors
-        return problem | self.members
+        shortened: dict[str, Any] = _shortened(problem | self.members)
+        return shortened
+
+
+def _shortened(value: Any) -> Any:
+    """Return a value without the rest of long texts: an answer doesn't repeat what was sent."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}…"
+    if isinstance(value, Mapping):
+        return {_shortened(key): _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    return value
 
 
 def problem_object(status: int, code: str, detail: str) -> dict[str, Any]:
@@ -243,6 +266,12 @@ class WriteRefused(Problem):
     """422: MongoDB refuses the write."""
 
     status = 422
+
+
+class TooManyRequests(Problem):
+    """429: the caller has to wait before trying again."""
+
+    status = 429
 
 
 class ServerError(Problem):

@@ -12,35 +12,43 @@ class Method:
         on_collection: The HTTP methods that ask for it at the address of the collection.
         on_item: The HTTP methods that ask for it at the address of one document.
         bulk_write: Whether it changes whatever a filter matches.
+        reads: Whether it needs to see what is stored, because it shows or changes that.
+        writes: Whether it stores something, or removes it.
     """
 
     on_collection: ClassVar[tuple[str, ...]] = ()
     on_item: ClassVar[tuple[str, ...]] = ()
     bulk_write: ClassVar[bool] = False
+    reads: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
 
 
 class List(Method):
     """Many documents."""
 
     on_collection = ("GET", "HEAD")
+    writes = False
 
 
 class Fetch(Method):
     """One document."""
 
     on_item = ("GET", "HEAD")
+    writes = False
 
 
 class Create(Method):
     """Store a new document."""
 
     on_collection = ("POST",)
+    reads = False
 
 
 class BulkCreate(Method):
     """Store several new documents, all or nothing."""
 
     on_collection = ("POST",)
+    reads = False
 
 
 class Update(Method):

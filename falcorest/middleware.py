@@ -12,12 +12,12 @@ import falcon
 from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
-from falcorest.caller import CHALLENGE, set_user, user_of
+from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
 from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
 from falcorest.methods import Fetch, List
 from falcorest.query import EVERYTHING, Query
 from falcorest.views import PREPARED, ResourceView, View
-from falcorest.writing import Writer
+from falcorest.writing import Writer, refusal
 
 
 class Middleware:
@@ -59,10 +59,13 @@ class Middleware:
             raise method_not_allowed(view.allowed("_item" if is_item else ""))
         if view.authentication_methods:
             req.env[CHALLENGE] = view.challenge
-            required = req.method not in view.public_methods
+            public = view.policy.is_public(method)
+            required = req.method not in view.public_methods if public is None else not public
             set_user(req, authenticate(req, view.authentication_methods, required=required))
         elif user_of(req) is None:
             set_user(req, None)
+        if view.policy.is_personal and not view.policy.allows(method, caller_of(req)):
+            raise refusal(req)
         if not _accepts_json(req):
             raise NotAcceptable(
                 "accept.unsupported", "The answer is JSON, which the Accept header doesn't allow."

@@ -32,6 +32,7 @@ class Operator:
             text), ``list`` (several of these), ``str`` (the text as it stands), or another hint.
         meaning: What it matches, for docs.
         bare: Whether a filter of declared resources means it when it names no operator.
+        in_texts: Whether it looks for the value inside of texts, where a long one costs more.
 
     Args:
         allow_negation: Whether clients may put ``not`` in front of it.
@@ -41,6 +42,7 @@ class Operator:
     takes: ClassVar[str] = "scalar"
     meaning: ClassVar[str]
     bare: ClassVar[bool] = False
+    in_texts: ClassVar[bool] = False
 
     def __init__(self, *, allow_negation: bool = False) -> None:
         self.allow_negation = allow_negation
@@ -143,6 +145,7 @@ class Type(Operator):
 class Regex(Operator):
     op = "regex"
     takes = "str"
+    in_texts = True
     meaning = "matches the regular expression; only where it is switched on"
 
     def expression(self, value: Any) -> dict[str, Any]:
@@ -175,6 +178,7 @@ class Pattern(Operator):
     """
 
     takes = "str"
+    in_texts = True
     pattern: ClassVar[str]
 
     def expression(self, value: Any) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Query:
         limit: Documents to read at the most; None means no limit.
         fields: API names of the fields to show, or None for the usual ones.
         rule: A MongoDB filter, what the caller may see; empty means all documents.
+        whole: Whether hidden fields are read as well, because a write needs them.
     """
 
     filter: Filter = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Query:
     limit: int | None = None
     fields: tuple[str, ...] | None = None
     rule: Filter = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def condition(self) -> Filter:
@@ -91,6 +93,9 @@ class Query:
 
 #: The query of a request that asks for nothing in particular.
 EVERYTHING = Query()
+
+#: The query that reads a document in order to change it.
+WHOLE = Query(whole=True)
 
 
 @dataclass(frozen=True, slots=True)

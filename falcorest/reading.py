@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 import falcon
 
 from falcorest import bson_json
+from falcorest.caller import caller_of
 from falcorest.declaration import declaration_of
 from falcorest.dialects.suffix import ALL_FIELDS
 from falcorest.errors import NotFound, Problem, QueryError, ServerError
 from falcorest.naming import REVERSE, Relation
-from falcorest.query import EVERYTHING, Document, Filter, Query, conjunction
+from falcorest.policy import Policy
+from falcorest.protection import forbidden
+from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
 from falcorest.related import show_related, uri_of
 from falcorest.selecting import Selection
 from falcorest.service import CollectionService, DocumentStream, not_found
@@ -35,6 +38,8 @@ class Reader:
 
     def __init__(self, resource: Resource, view: Any = None, depth: int | None = None) -> None:
         self.resource = resource
+        if resource.service.policy.is_personal:
+            resource.service = resource.service.for_caller(caller_of(resource.req))
         self.service = resource.service
         self.declaration = declaration_of(type(resource))
         self.depth = resource.max_depth if depth is None else depth
@@ -43,7 +48,7 @@ class Reader:
         self._asked: tuple[str, ...] | None = None
         self._children: dict[str, Self] = {}
         self._prepared: dict[Any, dict[str, Any]] = {}
-        self._everything: Query | None = None
+        self._usual: dict[bool, Query] = {}
         resource._at_work = self
 
     # ------------------------------------------------------------------------ what is asked for
@@ -56,10 +61,8 @@ class Reader:
         """
         if not self.resource.paginate:
             return query
-        policy, limit = self.service.policy, self.resource.get_max_limit()
-        if limit != policy.max_limit:
-            policy = replace(policy, max_limit=limit)
-        return policy.bound_list(query, self.resource.default_limit)
+        resource = self.resource
+        return Policy.bound_list(query, resource.default_limit, resource.get_max_limit())
 
     def find(self, query: Query) -> tuple[Any, bool | None, Mapping[str, Any]]:
         """Return the documents of a list, whether more follow, and what else it says."""
@@ -84,12 +87,12 @@ class Reader:
         Raises:
             NotFound: There is none that the caller may see.
         """
-        return self._found(self.resource.get_object(identity, self.readable(EVERYTHING)))
+        return self._found(self.resource.get_object(identity, self.readable(WHOLE)))
 
     def read_many(self, identities: Sequence[Any]) -> dict[Any, Document]:
         """Return documents to be changed, whole, by id; those that may not be seen are missing."""
         if "get_object" not in self.resource.overridden:
-            found = self.service.find_by_ids(identities, self.readable(EVERYTHING))
+            found = self.service.find_by_ids(identities, self.readable(WHOLE))
             return {document["_id"]: document for document in found}
         documents = {}
         for identity in identities:
@@ -113,6 +116,8 @@ class Reader:
             everywhere = [available, *(child.available() for child in self._kinds())]
             for api in query.fields:
                 if api != ALL_FIELDS and not any(api in one for one in everywhere):
+                    if declaration.hides(api):
+                        raise forbidden(api, "read")
                     raise _unknown_field(api, dict.fromkeys(chain.from_iterable(everywhere)))
             asked = available if ALL_FIELDS in query.fields else query.fields
             # PERF: in the same order, however a client orders them, so that they are compiled once.
@@ -154,15 +159,15 @@ class Reader:
             ServerError: A permission gives no narrowed query.
         """
         # PERF: a write may ask for each of many documents.
-        if query is EVERYTHING and self._everything is not None:
-            return self._everything
+        if (query is WHOLE or query is EVERYTHING) and query.whole in self._usual:
+            return self._usual[query.whole]
         rules = [
             self._rule(permission, query) for permission in self._permissions("has_read_permission")
         ]
         rules.extend(self._rules_of_kinds(query))
         readable = replace(query, rule=conjunction([*rules, query.rule])) if rules else query
-        if query is EVERYTHING:
-            self._everything = readable
+        if query is WHOLE or query is EVERYTHING:
+            self._usual[query.whole] = readable
         return readable
 
     def _rule(self, permission: Callable[[falcon.Request, Query], Query], query: Query) -> Filter:
@@ -233,7 +238,7 @@ class Reader:
     def dump_json(self, documents: Sequence[Document]) -> bytes:
         """Return documents as JSON with commas between them, without brackets."""
         if not self.declaration.has_schema and not self.changes_dump:
-            return bson_json.dumps(documents)[1:-1]
+            return bson_json.dumps(self.service.policy.protection.shown(documents))[1:-1]
         return bson_json.dumps([shown for shown in self.dump(documents) if shown is not None])[1:-1]
 
     @property
@@ -337,7 +342,9 @@ class Reader:
         """Return documents as they are shown, but for what they are related to."""
         selection = self._selection()
         if selection.plan is None:
-            shown: list[dict[str, Any]] = [{**document} for document in documents]
+            shown: list[dict[str, Any]] = [
+                {**document} for document in self.service.policy.protection.shown(documents)
+            ]
         else:
             shown = selection.plan.dump_many(list(documents))
         for api, name in selection.computed:

@@ -15,8 +15,8 @@ from marshmallow import fields as ma
 
 from falcorest.bodies import located, require_object
 from falcorest.declaration import Declaration
-from falcorest.errors import BodyError
 from falcorest.naming import EMBEDDED, REFERENCE, Relation
+from falcorest.protection import forbidden
 from falcorest.query import Document
 from falcorest.related import stored_value
 from falcorest.schema import leaf_of
@@ -102,7 +102,7 @@ def without_read_only(
         document: As it is stored.
 
     Raises:
-        BodyError: It isn't what was read.
+        Forbidden: It isn't what was read.
     """
     kept: dict[str, Any] = {}
     read_only = _read_only(shape)
@@ -110,11 +110,7 @@ def without_read_only(
         same = api in shown and shown[api] == value
         if api in read_only:
             if not same:
-                raise BodyError(
-                    "body.invalid",
-                    f"{api} can't be written.",
-                    field_errors={api: ["It can't be written."]},
-                )
+                raise forbidden(api, "written")
             continue
         kept[api] = value
         relation, inside = _relation(shape, api), _inside(shape, api)
@@ -146,7 +142,30 @@ def _below(inner: Shape, value: Any, shown: Any, stored: Any, *place: str) -> An
                 zip(value, paired(value, shown, stored), strict=True)
             )
         ]
+    for item in value if isinstance(value, list) else [value]:
+        with located(*place):
+            require_writable(inner, item)
     return value
+
+
+def require_writable(shape: Shape, body: Any) -> None:
+    """Refuse a new document with something in it that can't be written.
+
+    Args:
+        shape: That of the document.
+        body: API names.
+
+    Raises:
+        Forbidden: It has.
+    """
+    if type(body) is not dict or (isinstance(shape, Declaration) and shape.children):
+        return
+    for api in _read_only(shape).intersection(body):
+        raise forbidden(api, "written")
+    for api, value in body.items():
+        for inner, item in _embedded(shape, api, value):
+            with located(api):
+                require_writable(inner, item)
 
 
 def paired(sent: list[Any], shown: list[Any], stored: list[Any]) -> list[tuple[Any, Any]]:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import falcon
 from pymongo.errors import InvalidName
 
 from falcorest.api import FalcoRest, write_problem
-from falcorest.auth.methods import AuthenticationBase
-from falcorest.auth.tokens import JWTAuthentication, TokenIssuer
+from falcorest.auth import (
+    ApiKeyAuthentication,
+    Attempts,
+    AuthenticationBase,
+    BasicAuthentication,
+    JWTAuthentication,
+    TokenIssuer,
+    key_check,
+    password_check,
+)
+from falcorest.auth.keys import COLLECTION as KEYS
 from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.catalog import Served, resolve_collections
+from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
@@ -95,26 +105,46 @@ def build_app(
     settings: Settings, database: MongoDatabase, served: list[Served]
 ) -> falcon.App[Any, Any]:
     """Make the application for collections that have been found."""
-    assert settings.jwt_secret_key is not None
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestIds()])
+    if settings.cors_origins:
+        app.add_middleware(CORS(settings.cors_origins, credentials=settings.cors_credentials))
     app.add_error_handler(Exception, answer_exception)
     app.add_error_handler(falcon.HTTPError, answer_http_error)
-    tokens = TokenIssuer(settings.jwt_secret_key, settings.token_seconds)
-    authentication = JWTAuthentication(tokens)
+    users = database[settings.user_collection]
+    attempts = Attempts(settings.login_failures, trusted_proxies=settings.trusted_proxies)
+    tokens = _tokens(settings)
+    known = {
+        "bearer": JWTAuthentication(tokens),
+        "basic": BasicAuthentication(password_check(users), attempts=attempts),
+        "api-key": ApiKeyAuthentication(key_check(database[KEYS])),
+    }
+    authentication = [known[name] for name in settings.authentication]
     api = FalcoRest(app, database)
     for one in served:
         view = compile_view(one, settings, authentication)
         api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
-    users = database[settings.user_collection]
-    api.add_view(LoginView(users, tokens, settings.max_body_bytes), "/login")
+    if "bearer" in settings.authentication:
+        login = LoginView(users, tokens, attempts, settings.max_body_bytes)
+        api.add_view(login, "/login")
     api.add_view(MeView(users, authentication), "/me")
     if settings.registration == "open":
         api.add_view(RegisterView(users, settings.max_body_bytes), "/register")
     return app
 
 
+def _tokens(settings: Settings) -> TokenIssuer:
+    assert settings.jwt_secret_key is not None
+    return TokenIssuer(
+        settings.jwt_secret_key,
+        settings.token_seconds,
+        old_secret=settings.jwt_old_secret_key,
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+
+
 def compile_view(
-    served: Served, settings: Settings, authentication: AuthenticationBase
+    served: Served, settings: Settings, authentication: Sequence[AuthenticationBase]
 ) -> type[ResourceView]:
     """Make the view class, and with it the Resource class, of a collection."""
     own = settings.resources.get(served.name, ResourceSettings())
@@ -127,18 +157,19 @@ def compile_view(
         "default_limit": None,
         "bulk_update_limit": affected,
         "transactional": served.transactional,
+        "require_index": settings.require_index,
     }
-    resource = type(f"{served.name}Resource", (Resource,), dict(attributes))
+    resource = type(f"{served.name}Resource", (Resource,), {**attributes, **own.rules})
     return type(
         f"{served.name}View",
         (ResourceView,),
         {
             "resource": resource,
             "methods": READING if served.read_only else ALL,
-            "authentication_methods": (authentication,),
+            "authentication_methods": authentication,
             "public_methods": public_methods(settings),
-            "dialect": TypedDialect(regex=settings.regex),
-            "max_body_bytes": settings.max_body_bytes,
+            "dialect": TypedDialect(regex=settings.regex, limits=settings.limits),
+            "limits": settings.limits,
             # NOTE: here, a bulk update is a PATCH only.
             "on_put": None,
         },

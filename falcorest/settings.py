@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -22,6 +23,8 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 
 from falcorest.errors import ConfigurationError
+from falcorest.limits import LIMITS, MOST, Limit, Limits
+from falcorest.policy import RULES, Policy
 
 PREFIX = "FALCOREST_"
 EMBEDDED = "embedded"
@@ -31,6 +34,7 @@ DEFAULT_DATABASE = "falcorest"
 SECRET_BYTES = 32
 
 _HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_AUTHENTICATION = ("bearer", "basic", "api-key")
 # APPSEC: Falcon writes routes into Python source that it compiles, quotes and all.
 _NAME = re.compile(r"[^\s/{}?#%'\"\\\x00-\x1f\x7f]+")
 
@@ -68,6 +72,20 @@ def _methods(names: list[str]) -> None:
             raise ValidationError(f"{name!r} is none of {', '.join(_HTTP_METHODS)}.")
 
 
+def _authentication(names: list[str]) -> None:
+    for name in names or [""]:
+        if name not in _AUTHENTICATION:
+            raise ValidationError(f"{name!r} is none of {', '.join(_AUTHENTICATION)}.")
+
+
+def _networks(texts: list[str]) -> None:
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValidationError(f"{error}.") from error
+
+
 def _secret(text: str) -> None:
     size = len(text.encode("utf-8", "surrogateescape"))
     if size < SECRET_BYTES:
@@ -85,10 +103,43 @@ def _uri(text: str) -> None:
         )
 
 
-_POSITIVE = validate.Range(
-    min=1, max=2**31 - 1, error="A whole number from 1 to 2147483647 is needed."
+def _up_to(most: int) -> validate.Range:
+    return validate.Range(min=1, max=most, error=f"A whole number from 1 to {most} is needed.")
+
+
+# NOTE: without a path, a slash at the end or a standard port, as browsers write an origin.
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
 )
+_STANDARD_PORT = re.compile(r"http://.*:80|https://.*:443")
+
+
+def _origins(names: list[str]) -> None:
+    if "*" in names and len(names) > 1:
+        raise ValidationError("* stands for every origin, so it stands alone.")
+    for name in names:
+        if name != "*" and (not _ORIGIN.fullmatch(name) or _STANDARD_PORT.fullmatch(name)):
+            raise ValidationError(
+                f"{name!r} is no origin as browsers send it, such as https://app.example.com: "
+                "scheme and host in small letters, a port that isn't the usual one, and nothing "
+                "behind it."
+            )
+
+
+_POSITIVE = _up_to(MOST)
 _NOT_EMPTY = validate.Length(min=1, error="It must not be empty.")
+
+
+def _setting(limit: Limit) -> Setting:
+    return Setting(
+        limit.setting,
+        limit.attribute,
+        "int",
+        limit.default,
+        limit.help,
+        checks=(_up_to(limit.most),),
+    )
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -177,6 +228,17 @@ SETTINGS: tuple[Setting, ...] = (
         (_methods,),
     ),
     Setting(
+        "FALCOREST_AUTHENTICATION",
+        "authentication",
+        "list",
+        ["bearer"],
+        "How callers are known, in this order: ``bearer`` (a token of ``/login``), ``basic`` (a "
+        "user's name and password), ``api-key`` (a key that ``falcorest createkey`` made, in "
+        "``X-API-Key``). Without ``bearer`` there is no ``/login``.",
+        "``bearer``",
+        (_authentication,),
+    ),
+    Setting(
         "FALCOREST_REGISTRATION",
         "registration",
         "str",
@@ -191,6 +253,52 @@ SETTINGS: tuple[Setting, ...] = (
         3600,
         "How long an access token is good for, in seconds.",
         checks=(_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_JWT_OLD_SECRET_KEY",
+        "jwt_old_secret_key",
+        "str",
+        None,
+        "The ``JWT_SECRET_KEY`` before this one: access tokens that it has signed are still good.",
+        checks=(_secret,),
+        shown="unset",
+    ),
+    Setting(
+        "FALCOREST_JWT_AUDIENCE",
+        "jwt_audience",
+        "str",
+        None,
+        "Who access tokens are for: their ``aud``, which is then required.",
+        checks=(_NOT_EMPTY,),
+        shown="unset",
+    ),
+    Setting(
+        "FALCOREST_JWT_ISSUER",
+        "jwt_issuer",
+        "str",
+        None,
+        "Who makes access tokens: their ``iss``, which is then required.",
+        checks=(_NOT_EMPTY,),
+        shown="unset",
+    ),
+    Setting(
+        "FALCOREST_LOGIN_FAILURES",
+        "login_failures",
+        "int",
+        20,
+        "How many logins with one username may fail within five minutes, in each process; from "
+        "one address three times as many.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "list",
+        [],
+        "The addresses and networks (``10.0.0.0/8``) of proxies in front, whose "
+        "``X-Forwarded-For`` says where a login comes from.",
+        "none",
+        (_networks,),
     ),
     Setting(
         "FALCOREST_REGEX",
@@ -218,13 +326,33 @@ SETTINGS: tuple[Setting, ...] = (
         "The most documents that one bulk ``PATCH`` or ``DELETE`` may match.",
         checks=(_POSITIVE,),
     ),
+    *(_setting(limit) for limit in LIMITS),
     Setting(
-        "FALCOREST_MAX_BODY_BYTES",
-        "max_body_bytes",
-        "int",
-        1024 * 1024,
-        "The largest request body, in bytes.",
-        checks=(_POSITIVE,),
+        "FALCOREST_REQUIRE_INDEX",
+        "require_index",
+        "bool",
+        False,
+        "Refuses a filter, and a sort, that no index of the database serves.",
+        "``false``",
+    ),
+    Setting(
+        "FALCOREST_CORS_ORIGINS",
+        "cors_origins",
+        "list",
+        [],
+        "The origins, such as ``https://app.example.com``, whose pages may read the answers in a "
+        "browser; or ``*`` for every one.",
+        "empty: none but its own",
+        (_origins,),
+    ),
+    Setting(
+        "FALCOREST_CORS_CREDENTIALS",
+        "cors_credentials",
+        "bool",
+        False,
+        "Lets pages of these origins send what the browser keeps for falcorest, such as cookies. "
+        "A bearer token needs no such thing.",
+        "``false``",
     ),
     Setting(
         "FALCOREST_TIMEOUT_MS",
@@ -246,16 +374,20 @@ class ResourceSettings:
         collection: The collection that stands behind the resource.
         max_limit: As ``FALCOREST_MAX_LIMIT``, for this resource.
         max_affected: As ``FALCOREST_MAX_AFFECTED``, for this resource.
+        rules: The rest, see :data:`falcorest.policy.RULES`.
     """
 
     collection: str | None = None
     max_limit: int | None = None
     max_affected: int | None = None
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Limits):
     """The settings, read and checked. :data:`SETTINGS` says what each of them does.
+
+    The limits are among them.
 
     Attributes:
         embedded_uri: Where the embedded engine listens, once it runs.
@@ -272,14 +404,38 @@ class Settings:
     mongod: Path | None = None
     public_methods: list[str] = field(default_factory=lambda: ["GET"])
     registration: str = "closed"
+    authentication: list[str] = field(default_factory=lambda: ["bearer"])
     token_seconds: int = 3600
+    jwt_old_secret_key: str | None = field(default=None, repr=False)
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+    login_failures: int = 20
+    trusted_proxies: list[str] = field(default_factory=list)
     regex: bool = False
     max_limit: int | None = None
     max_affected: int = 1000
-    max_body_bytes: int = 1024 * 1024
     timeout_ms: int = 5000
+    require_index: bool = False
+    cors_origins: list[str] = field(default_factory=list)
+    cors_credentials: bool = False
     embedded_uri: str | None = None
     resources: Mapping[str, ResourceSettings] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        problems = []
+        # APPSEC: every page that somebody opens could act as that somebody.
+        if self.cors_credentials and "*" in self.cors_origins:
+            problems.append(
+                "FALCOREST_CORS_CREDENTIALS: it can't go with FALCOREST_CORS_ORIGINS=*; "
+                "list the origins."
+            )
+        if self.require_index and self.engine == IN_MEMORY:
+            problems.append(
+                "FALCOREST_REQUIRE_INDEX: a database in memory plans no queries; it needs MongoDB."
+            )
+        if problems:
+            raise ConfigurationError(*problems)
 
     @property
     def engine(self) -> str:
@@ -287,6 +443,11 @@ class Settings:
         if self.mongodb_uri is None:
             return EMBEDDED
         return IN_MEMORY if self.mongodb_uri.startswith("mongomock://") else EXTERNAL
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may cost."""
+        return Limits(**{one.attribute: getattr(self, one.attribute) for one in LIMITS})
 
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some changed."""
@@ -432,7 +593,8 @@ def _read_file(path: Path) -> tuple[dict[str, ResourceSettings], list[str]]:
             problems.append(f"{where}: the name can't stand in a URL.")
         problems.extend(f"{where}.{message}" for message in _check_resource(table))
         if not problems:
-            resources[name] = ResourceSettings(**table)
+            rules = {key: table.pop(key) for key in RULES if key in table}
+            resources[name] = ResourceSettings(**table, rules=rules)
     return resources, problems
 
 
@@ -447,6 +609,10 @@ def _check_resource(table: Mapping[str, Any]) -> list[str]:
                 _POSITIVE(value if type(value) is int else 0)
             except ValidationError as error:
                 problems.append(f"{key}: {error.messages[0]}")
-        else:
+        elif key not in RULES:
             problems.append(f"{key}: there is no such setting.")
+    try:
+        Policy.of({key: value for key, value in table.items() if key in RULES})
+    except ConfigurationError as error:
+        problems.extend(error.problems)
     return problems

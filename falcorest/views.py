@@ -23,8 +23,10 @@ from falcorest.errors import (
     ContentTooLarge,
     UnsupportedMediaType,
 )
+from falcorest.limits import Limits
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
+from falcorest.planning import IndexedService
 from falcorest.query import Document
 from falcorest.resource import Resource
 from falcorest.service import CollectionService, DocumentStream, not_found
@@ -68,7 +70,8 @@ class ResourceView(View, Permissions):
             listed.
         dialect: How query strings are read and answers wrapped. Unless given, that of declared
             resources where there is a schema, else the typed one.
-        max_body_bytes: The largest body that is read.
+        limits: How much a request may ask for. A dialect that is given has its own, as
+            ``TypedDialect(limits=…)``.
 
     Args:
         name: The name of the resource.
@@ -82,7 +85,7 @@ class ResourceView(View, Permissions):
     authentication_methods: Sequence[Any] | None = None
     public_methods: ClassVar[frozenset[str]] = frozenset()
     dialect: Dialect | None = None
-    max_body_bytes: ClassVar[int] = 1024 * 1024
+    limits: ClassVar[Limits] = Limits()
 
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
@@ -140,14 +143,21 @@ class ResourceView(View, Permissions):
         self.declaration = declare(kind)
         if self.dialect is None:
             self.dialect = (
-                SuffixDialect(self.declaration.filters, self.declaration.ordering)
+                SuffixDialect(
+                    self.declaration.filters,
+                    self.declaration.ordering,
+                    self.limits,
+                    self.declaration.hides,
+                )
                 if self.declaration.has_schema
-                else TypedDialect()
+                else TypedDialect(limits=self.limits)
             )
         self.policy = kind.policy()
         if not kind.transactional:
             transactions = Transactions(database, wanted=False)
-        self.service = CollectionService(database, kind.collection, self.policy, transactions)
+        service = IndexedService if kind.require_index else CollectionService
+        self.service = service(database, kind.collection, self.policy, transactions)
+        self.service.stream_limit_ms = self.limits.stream_timeout_ms
 
     # ---------------------------------------------------------------------- the collection
 
@@ -275,7 +285,7 @@ class ResourceView(View, Permissions):
         return self.dialect
 
     def _read(self, req: falcon.Request) -> Any:
-        return read_json(req, self.max_body_bytes)
+        return read_json(req, self.limits.max_body_bytes, self.limits.max_body_depth)
 
     def _address(self, req: falcon.Request) -> str:
         return quote(req.root_path.rstrip("/") + self.url)
@@ -317,7 +327,7 @@ def _joined(
 
 
 #: What a view class may be meant to say, where it says something near it.
-_KNOWN = ("resource", "methods", "authentication_methods", "public_methods", "dialect")
+_KNOWN = ("resource", "methods", "authentication_methods", "public_methods", "dialect", "limits")
 
 
 def _check_view(view: type[ResourceView]) -> None:
@@ -328,12 +338,16 @@ def _check_view(view: type[ResourceView]) -> None:
         if method not in methods.ALL:
             problems.append(f"{view.__name__}.methods: {method!r} is none of falcorest.methods.")
     for name, value in vars(view).items():
-        near = difflib.get_close_matches(name, (*_KNOWN, *PERMISSIONS, "max_body_bytes"), 1, 0.8)
+        near = difflib.get_close_matches(name, (*_KNOWN, *PERMISSIONS), 1, 0.8)
         # APPSEC: a view whose authentication_methods are misspelt would let everybody in.
         if near and near[0] != name:
             problems.append(f"{view.__name__}.{name}: is {near[0]} meant?")
         if name == "authentication_methods" and not isinstance(value, (list, tuple, type(None))):
             problems.append(f"{view.__name__}.{name}: a list is expected.")
+        if name in Limits.__dataclass_fields__:
+            problems.append(f"{view.__name__}.{name}: say limits = Limits({name}={value!r}).")
+        if name == "limits" and not isinstance(value, Limits):
+            problems.append(f"{view.__name__}.{name}: falcorest.limits.Limits is expected.")
     if problems:
         raise ConfigurationError(*problems)
 
@@ -346,12 +360,13 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def read_json(req: falcon.Request, max_bytes: int) -> Any:
+def read_json(req: falcon.Request, max_bytes: int, max_depth: int = Limits.max_body_depth) -> Any:
     """Read the body of a request as JSON; ``$`` objects in it are left as they stand.
 
     Args:
         req: Its ``Content-Type`` may be missing, and is JSON otherwise.
         max_bytes: The largest body that is read.
+        max_depth: How many levels of objects and lists it may have.
 
     Raises:
         UnsupportedMediaType: It is something else (415).
@@ -379,7 +394,7 @@ def read_json(req: falcon.Request, max_bytes: int) -> Any:
             raise _too_large(max_bytes)
     if length is not None and len(body) < length:
         raise BodyError("body.malformed", "The body is shorter than its Content-Length says.")
-    return bson_json.parse(body)
+    return bson_json.parse(body, max_depth)
 
 
 def _read_piece(stream: Any, size: int) -> bytes:

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any, Self, TypeVar
 
+import falcon
+
 from falcorest import bson_json
 from falcorest.bodies import (
     change,
@@ -19,15 +21,15 @@ from falcorest.bodies import (
     require_object,
     require_same_id,
 )
-from falcorest.caller import challenge_of, user_of
-from falcorest.errors import BodyError, Conflict, Forbidden, NotFound, Unauthorized
+from falcorest.caller import caller_of, challenge_of, user_of
+from falcorest.errors import BodyError, Conflict, Forbidden, NotFound, Problem, Unauthorized
 from falcorest.methods import Replace
 from falcorest.nested import Write, holds_objects, take_objects
-from falcorest.query import EVERYTHING, Document, Query
+from falcorest.query import EVERYTHING, WHOLE, Document, Query
 from falcorest.reading import Reader
 from falcorest.related import stored_value
 from falcorest.resource import Resource
-from falcorest.returned import holds_read_only, paired, without_read_only
+from falcorest.returned import holds_read_only, paired, require_writable, without_read_only
 from falcorest.schema import keep_hidden, leaf_of, to_bson
 from falcorest.service import Updated, with_id
 from falcorest.updates import Update
@@ -88,7 +90,7 @@ class Writer(Reader):
             return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
         if not self.declaration.has_schema:
             update = load_update(body, identity)
-            self.service.update(identity, update, self.readable(EVERYTHING))
+            self.service.update(identity, update, self.readable(WHOLE))
             return None
         with located(api=self.declaration.api, body=body):
             data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
@@ -99,7 +101,7 @@ class Writer(Reader):
     def put(self, identity: Any, body: Any) -> bool:
         """Put a document at an ``_id`` as it stands, without a schema; tell whether it is new."""
         document = load_replacement(body, identity)
-        query = self.readable(EVERYTHING)
+        query = self.readable(WHOLE)
         if self._overrides("has_add_permission", "has_change_permission"):
             return self.service.together(lambda: self._put_read(identity, document, query))
         return self.service.replace(identity, document, query)
@@ -108,7 +110,8 @@ class Writer(Reader):
         try:
             stored = self.read(identity)
         except NotFound:
-            self.permit("has_add_permission", {"_id": identity, **document})
+            new = self.service.stamped({"_id": identity, **document})
+            self.permit("has_add_permission", new)
         else:
             self.permit("has_change_permission", stored)
         return self.service.replace(identity, document, query)
@@ -121,6 +124,7 @@ class Writer(Reader):
             if not self._overrides("has_change_permission", "update_object"):
                 return self.service.update_many(query, update)
             return self.service.together(lambda: self._change_each(query, lambda document: update))
+        require_writable(self.declaration, body)
         if self._holds_objects(body, beyond_ids=True):
             raise BodyError("body.invalid_update", "A bulk update takes references as ids only.")
         steps = ("has_change_permission", "validate_request", "update_object")
@@ -134,7 +138,7 @@ class Writer(Reader):
     def delete(self, identity: Any) -> None:
         """Remove one document."""
         if not self._overrides("has_delete_permission", "get_object", "delete_object"):
-            self.service.delete(identity, self.readable(EVERYTHING))
+            self.service.delete(identity, self.readable(WHOLE))
         else:
             self.service.together(lambda: self._delete_read(identity))
 
@@ -159,12 +163,12 @@ class Writer(Reader):
             Forbidden: It is refused (403).
             Unauthorized: It is, and nobody is logged in (401).
         """
+        policy, req = self.service.policy, self.resource.req
+        if policy.is_personal and not policy.may_write(caller_of(req)):
+            raise refusal(req)
         for permission in self._permissions(name, kind):
-            if not permission(self.resource.req, document):
-                if user_of(self.resource.req):
-                    raise Forbidden("permission.denied", "You may not do this.")
-                headers = {"WWW-Authenticate": challenge_of(self.resource.req)}
-                raise Unauthorized("auth.required", "This needs a login.", headers=headers)
+            if not permission(req, document):
+                raise refusal(req)
 
     def _overrides(self, *names: str) -> bool:
         """Tell whether an author has written one of these hooks or permissions."""
@@ -185,6 +189,7 @@ class Writer(Reader):
     def prepare_create(self, body: Any) -> Write:
         """Validate and permit a new document; nothing is written yet."""
         kind, body = self._kind_of_body(body)
+        require_writable(kind.declaration, body)
         body, inside = take_objects(kind, body)
         data = kind.validate(body, None)
         if kind is not self:
@@ -193,7 +198,7 @@ class Writer(Reader):
                 str(self.resource.type_field): self.declaration.key_of(type(kind.resource)),
             }
         data = with_id(self.as_stored(data))
-        self.permit("has_add_permission", data, kind)
+        self.permit("has_add_permission", self.service.stamped(data), kind)
         create = self._hook("create_object", kind)
         return Write(data["_id"], data, lambda data: self._call(create, data["_id"], data), inside)
 
@@ -303,7 +308,7 @@ class Writer(Reader):
 
     def remove(self, document: Document) -> None:
         """Remove a document that has been read."""
-        self.service.delete(document["_id"], self.readable(EVERYTHING))
+        self.service.delete(document["_id"], self.readable(WHOLE))
 
     # ---------------------------------------------------------------------------------- bodies
 
@@ -333,12 +338,14 @@ class Writer(Reader):
         return {name: value for name, value in data.items() if name != "_id"}
 
     def _without_own_id(self, body: Any, identity: Any) -> Any:
-        """Take the id out of a body, where it can't be written and is that of the address."""
+        """Take the id out of a body, where it can't be written and must be that of the address."""
         name = self.declaration.id_name
         if type(body) is dict and name in body and name in self.declaration.read_only:
+            given = None
             with suppress(ValueError):
-                if self.declaration.convert_id(body[name]) == identity:
-                    return {api: value for api, value in body.items() if api != name}
+                given = self.declaration.convert_id(body[name])
+            require_same_id(given, identity, name)
+            return {api: value for api, value in body.items() if api != name}
         return body
 
     def _needs_reading(self, body: Any) -> bool:
@@ -461,6 +468,14 @@ class Writer(Reader):
         if name not in kind.declaration.loaded_names:
             body = {api: value for api, value in body.items() if api != name}
         return kind, body
+
+
+def refusal(req: falcon.Request) -> Problem:
+    """Return the error for what a caller may not do; somebody else might, after a login."""
+    if user_of(req):
+        return Forbidden("permission.denied", "You may not do this.")
+    headers = {"WWW-Authenticate": challenge_of(req)}
+    return Unauthorized("auth.required", "This needs a login.", headers=headers)
 
 
 def _indexed(load: Callable[[Any], T], bodies: list[Any]) -> Iterator[T]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 from pymongo.errors import PyMongoError
 
 from falcorest.embedded import engine, find_mongod
@@ -20,8 +20,21 @@ from falcorest.runner import prepare
 from falcorest.server import build_app, open_database
 from falcorest.settings import Settings
 from tests.support import SECRET, Api, clean_environment, free_port
+from tests.watching import Monitor
 
 MakeApi = Callable[..., Api]
+
+MONITOR = Monitor()
+# NOTE: for all clients of this process, so before the first of them is made.
+monitoring.register(MONITOR)
+
+
+@pytest.fixture(autouse=True)
+def _known_operators() -> Iterator[None]:
+    """Fail a test in which falcorest sends MongoDB an operator that isn't on the list."""
+    yield
+    found = MONITOR.take()
+    assert not found, f"falcorest sent what it never should: {found}"
 
 
 @pytest.fixture(autouse=True)

@@ -24,22 +24,24 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *(
-        "errors",
-        "settings",
-        "database",
-        "embedded",
-        "bson_json",
-        "fields",
-        "schema",
-        "query",
-        "memory",
-    ),
-    *("operators", "hints", "updates", "methods", "policy", "permissions", "caller"),
+    *("errors", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
+    *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
+    "policy",
+    *("settings", "embedded", "permissions"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
-    *("bodies", "service", "resource", "related", "reading", "nested", "returned", "writing"),
+    *(
+        "bodies",
+        "service",
+        "planning",
+        "resource",
+        "related",
+        "reading",
+        "nested",
+        "returned",
+        "writing",
+    ),
     "views",
-    *("auth", "middleware", "api", "catalog", "server", "demo", "runner", "scaffold"),
+    *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]
 

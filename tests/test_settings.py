@@ -11,6 +11,7 @@ import pytest
 from marshmallow import ValidationError
 
 from falcorest.errors import ConfigurationError
+from falcorest.limits import LIMITS, Limits
 from falcorest.settings import (
     EMBEDDED,
     EXTERNAL,
@@ -24,6 +25,20 @@ from falcorest.settings import (
 )
 
 SECRET = "0123456789abcdef0123456789abcdef"
+
+GOOD_ORIGINS = [
+    *("https://app.example.com", "http://localhost:3000", "http://127.0.0.1:8080", "http://a_b"),
+    *("http://[::1]:5173", "https://app.example.com:8443", "capacitor://localhost"),
+    "https://xn--bcher-kva.example",
+]
+BAD_ORIGINS = [
+    *("null", "app.example.com", "https://", "https://app.example.com/", "https://a.example/path"),
+    *("https://a.example,", "*,https://a.example", "https://*.example.com", "https://a.example?x"),
+    *("https://user@a.example", "HTTPS://a.example", "https://A.example", "https://bücher.example"),
+    *("https://a.example:443", "http://a.example:80", "https://a.example:", "https://a.example:0"),
+    *("https://a.example:123456", "//a.example", "https:a.example", "https://a example", "**"),
+    *("https://.example", "https://a..example", "https://a.example.", "https://a.example#x"),
+]
 
 #: For each setting, its default, and some values in the environment with what they mean.
 TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
@@ -56,6 +71,20 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
         ],
     ),
     "FALCOREST_REGISTRATION": ("registration", "closed", [("open", "open"), ("closed", "closed")]),
+    "FALCOREST_AUTHENTICATION": (
+        "authentication",
+        ["bearer"],
+        [("api-key", ["api-key"]), ("basic, bearer", ["basic", "bearer"])],
+    ),
+    "FALCOREST_JWT_OLD_SECRET_KEY": ("jwt_old_secret_key", None, [(SECRET, SECRET)]),
+    "FALCOREST_JWT_AUDIENCE": ("jwt_audience", None, [("notes", "notes")]),
+    "FALCOREST_JWT_ISSUER": ("jwt_issuer", None, [("https://a.b/c", "https://a.b/c")]),
+    "FALCOREST_LOGIN_FAILURES": ("login_failures", 20, [("1", 1), ("5", 5)]),
+    "FALCOREST_TRUSTED_PROXIES": (
+        "trusted_proxies",
+        [],
+        [("", []), ("10.0.0.0/8, ::1", ["10.0.0.0/8", "::1"])],
+    ),
     "FALCOREST_TOKEN_SECONDS": ("token_seconds", 3600, [("1", 1), ("86400", 86400)]),
     "FALCOREST_REGEX": (
         "regex",
@@ -64,12 +93,32 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
     ),
     "FALCOREST_MAX_LIMIT": ("max_limit", None, [("1", 1), ("500", 500)]),
     "FALCOREST_MAX_AFFECTED": ("max_affected", 1000, [("1", 1), ("50", 50)]),
-    "FALCOREST_MAX_BODY_BYTES": ("max_body_bytes", 1048576, [("1", 1), ("2048", 2048)]),
+    **{
+        one.setting: (one.attribute, one.default, [("1", 1), (str(one.most), one.most)])
+        for one in LIMITS
+    },
+    "FALCOREST_REQUIRE_INDEX": ("require_index", False, [("true", True), ("false", False)]),
+    "FALCOREST_CORS_ORIGINS": (
+        "cors_origins",
+        [],
+        [
+            ("", []),
+            ("*", ["*"]),
+            *((origin, [origin]) for origin in GOOD_ORIGINS),
+            ("https://a.example, https://b.example", ["https://a.example", "https://b.example"]),
+        ],
+    ),
+    "FALCOREST_CORS_CREDENTIALS": (
+        "cors_credentials",
+        False,
+        [("true", True), ("false", False)],
+    ),
     "FALCOREST_TIMEOUT_MS": ("timeout_ms", 5000, [("1", 1), ("250", 250)]),
 }
 NUMBERS = [
     *("FALCOREST_TOKEN_SECONDS", "FALCOREST_MAX_LIMIT", "FALCOREST_MAX_AFFECTED"),
-    *("FALCOREST_MAX_BODY_BYTES", "FALCOREST_TIMEOUT_MS"),
+    *("FALCOREST_TIMEOUT_MS", "FALCOREST_LOGIN_FAILURES"),
+    *(one.setting for one in LIMITS),
 ]
 
 MALFORMED: list[tuple[str, str]] = [
@@ -86,7 +135,21 @@ MALFORMED: list[tuple[str, str]] = [
         ("COLLECTIONS", value)
         for value in ("a/b:c", "a b:c", "{id}:c", "..:c", "a?:c", "a%:c", "a:b,a:c")
     ),
-    *(("JWT_SECRET_KEY", value) for value in ("", "short", "x" * 31)),
+    *(
+        (name, value)
+        for name in ("JWT_SECRET_KEY", "FALCOREST_JWT_OLD_SECRET_KEY")
+        for value in ("", "short", "x" * 31)
+    ),
+    ("FALCOREST_JWT_AUDIENCE", ""),
+    ("FALCOREST_JWT_ISSUER", ""),
+    *(
+        ("FALCOREST_AUTHENTICATION", value)
+        for value in ("", "Bearer", "jwt", "bearer,", "bearer basic", "none", "api_key")
+    ),
+    *(
+        ("FALCOREST_TRUSTED_PROXIES", value)
+        for value in ("localhost", "10.0.0.1/8", "10.0.0.0/33", "::1,", "1.2.3", "*")
+    ),
     ("MANGO_USER_COLLECTION", ""),
     *(
         ("FALCOREST_PREFIX", value)
@@ -96,7 +159,13 @@ MALFORMED: list[tuple[str, str]] = [
     ("FALCOREST_MONGOD", ""),
     *(("FALCOREST_PUBLIC_METHODS", value) for value in ("get", "FETCH", "GET,", "GET;POST", "*")),
     *(("FALCOREST_REGISTRATION", value) for value in ("", "Open", "true", "yes")),
-    *(("FALCOREST_REGEX", value) for value in ("", "perhaps", "2")),
+    *(
+        (name, value)
+        for name in ("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS")
+        for value in ("", "perhaps", "2")
+    ),
+    *(("FALCOREST_CORS_ORIGINS", value) for value in BAD_ORIGINS),
+    *((one.setting, str(one.most + 1)) for one in LIMITS),
     *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),
 ]
 
@@ -155,6 +224,40 @@ def test_a_malformed_value_is_one_clear_line_that_names_the_setting(
     monkeypatch.setenv(name, text)
     (line,) = problems()
     assert re.fullmatch(rf"{name}: [^\n]+\.( [^\n]+)?", line)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "blamed"),
+    [
+        (
+            {"FALCOREST_CORS_ORIGINS": "*", "FALCOREST_CORS_CREDENTIALS": "true"},
+            "FALCOREST_CORS_CREDENTIALS",
+        ),
+        (
+            {"MONGODB_URI": "mongomock://", "FALCOREST_REQUIRE_INDEX": "true"},
+            "FALCOREST_REQUIRE_INDEX",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], blamed: str
+) -> None:
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    (line,) = problems()
+    assert re.fullmatch(rf"{blamed}: [^\n]+\.", line)
+
+
+def test_credentials_go_with_origins_that_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FALCOREST_CORS_ORIGINS", "https://a.example")
+    monkeypatch.setenv("FALCOREST_CORS_CREDENTIALS", "true")
+    assert load_settings().cors_credentials
+
+
+def test_limits_are_settings() -> None:
+    assert Settings(max_skip=5).limits == Limits(max_skip=5)
+    with pytest.raises(ConfigurationError, match="max_skip"):
+        Settings(max_skip=0)
 
 
 def test_every_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +492,9 @@ def test_settings_are_frozen_and_replaced() -> None:
 
 def test_no_secret_is_in_the_repr() -> None:
     settings = Settings(
-        jwt_secret_key=SECRET, mongodb_uri="mongodb://admin:hunter2@db.example/rockets"
+        jwt_secret_key=SECRET,
+        jwt_old_secret_key=SECRET,
+        mongodb_uri="mongodb://admin:hunter2@db.example/rockets",
     )
     assert SECRET not in repr(settings)
     assert "hunter2" not in repr(settings)
@@ -397,5 +502,6 @@ def test_no_secret_is_in_the_repr() -> None:
 
 def test_no_secret_is_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET_KEY", "hunter2")
+    monkeypatch.setenv("FALCOREST_JWT_OLD_SECRET_KEY", "hunter2")
     monkeypatch.setenv("MONGODB_URI", "mongo://admin:hunter2@db.example/rockets")
     assert "hunter2" not in "".join(problems())

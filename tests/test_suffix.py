@@ -170,7 +170,7 @@ def test_the_field_of_the_schema_says_what_a_value_is(
 #: What is no value of a field.
 WRONG = [
     ("number", "x"), ("number", ""), ("number", "5.5.5"), ("number", "9223372036854775808"),
-    ("number", "[int].5"), ("number", "1" * 5000), ("number", "5;"), ("real", "nan"),
+    ("number", "[int].5"), ("number", "1" * 4096), ("number", "5;"), ("real", "nan"),
     ("real", "inf"), ("real", "1e400"), ("real", "x"), ("day", "2024-02-30"), ("day", ""),
     ("day", "29.2.2024"), ("moment", "x"), ("moment", "0001-01-01T00:00:00+05:00"),
     ("moment", "9999-12-31T23:59:59-05:00"), ("time", "25:00"), ("duration", "x"),
@@ -407,7 +407,8 @@ def test_what_an_own_operator_refuses_is_an_error(query_string: str) -> None:
         ("_limit=0", Query(limit=0)),
         ("_limit=007", Query(limit=7)),
         ("_skip=5", Query(skip=5)),
-        (f"_skip={2**63 - 1}", Query(skip=2**63 - 1)),
+        ("_skip=1000000", Query(skip=1_000_000)),
+        (f"_limit={2**63 - 1}", Query(limit=2**63 - 1)),
         ("_fields=a", Query(fields=("a",))),
         ("_fields=a,b,a", Query(fields=("a", "b"))),
         ("_fields=_all", Query(fields=("_all",))),

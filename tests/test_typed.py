@@ -538,7 +538,7 @@ def test_groups_nest_to_a_depth_that_mongodb_takes() -> None:
     assert filter_of(nested(20)) == expected
 
 
-@pytest.mark.parametrize("depth", [21, 100, 10_000])
+@pytest.mark.parametrize("depth", [21, 100, 1000])
 def test_groups_that_nest_deeper_are_refused(depth: int) -> None:
     assert_refused(nested(depth), "query.too_complex", "and")
 
@@ -702,8 +702,13 @@ def test_a_sort_has_as_many_fields_as_mongodb_takes() -> None:
     assert_refused(f"_sort={','.join(parts)}", "query.invalid_sort", "_sort")
 
 
-@pytest.mark.parametrize("name", ["_limit", "_skip"])
-@pytest.mark.parametrize("value", ["0", "1", "007", "1000000", "9223372036854775807"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("_limit", "_skip") for value in ("0", "1", "007", "1000000")),
+        ("_limit", "9223372036854775807"),
+    ],
+)
 def test_limit_and_skip_are_whole_numbers(name: str, value: str) -> None:
     query = PLAIN.parse_list(f"{name}={value}")
     expected = None if (name, value) == ("_limit", "0") else int(value)
@@ -716,7 +721,7 @@ def test_limit_and_skip_are_whole_numbers(name: str, value: str) -> None:
     "value",
     [
         *("", "-1", "-0", "1.5", "1e3", "x", "%2B1", "+1", "1+", "0x10", "[int].5", "%D9%A3"),
-        *("1_000", "9223372036854775808", "9" * 5000),
+        *("1_000", "9223372036854775808", "9" * 5000, "18446744073709551616"),
     ],
 )
 def test_a_limit_or_skip_that_is_no_whole_number_is_refused(name: str, value: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import mongomock
@@ -113,3 +116,234 @@ def make_database(
             database[name].delete_many({})
             if len(database[name].index_information()) > 1:
                 database[name].drop_indexes()
+
+
+# --------------------------------------------------------------------- the operators in commands
+
+#: The ``$`` operators that falcorest itself sends, by where they stand, and what for. A command
+#: with any other one fails the test that sent it; see :func:`unknown_operators`.
+ALLOWED: dict[str, frozenset[str]] = {
+    # What clients filter by (operators.py), what joins it with rules (query.py), and what a
+    # schema with kinds adds (naming.py, reading.py).
+    "filter": frozenset(
+        {
+            *("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$all"),
+            *("$exists", "$size", "$type", "$regex", "$not", "$and", "$or", "$nor"),
+        }
+    ),
+    # The update operators that clients may use (updates.py); bodies.py makes the first two.
+    "update": frozenset(
+        {
+            *("$set", "$unset", "$inc", "$mul", "$min", "$max", "$rename", "$currentDate"),
+            *("$push", "$pull", "$pullAll", "$pop", "$addToSet"),
+        }
+    ),
+    # What stands within some of them.
+    "$push": frozenset({"$each", "$position", "$slice", "$sort"}),
+    "$addToSet": frozenset({"$each"}),
+    "$pull": frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"}),
+    "$currentDate": frozenset({"$type"}),
+    # Reverse relations (service.py), and how pymongo counts documents.
+    "stage": frozenset({"$match", "$sort", "$limit", "$project", "$lookup", "$unwind", "$group"}),
+    # How pymongo counts documents.
+    "expression": frozenset({"$sum"}),
+    # Values are data, and paths are names: falcorest refuses to store or to ask for others.
+    "value": frozenset(),
+    "path": frozenset(),
+}
+
+#: An operator and where it stands, by the names in :data:`ALLOWED`.
+Found = tuple[str, str]
+
+_JUDGED = frozenset(
+    {
+        *("find", "aggregate", "update", "delete", "insert", "findAndModify"),
+        *("count", "distinct", "explain"),
+    }
+)
+_LOGIC = ("$and", "$or", "$nor")
+
+
+def operators(command: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield the ``$`` operators in a command, and where each of them stands."""
+    if "explain" in command:
+        yield from operators(command["explain"])
+    for name in ("filter", "query"):
+        yield from _in_filter(command.get(name) or {})
+    for name in ("projection", "fields", "sort", "key"):
+        yield from _in_selection(command.get(name) or {})
+    yield from _in_update(command.get("update") if "findAndModify" in command else {})
+    for statement in command.get("updates", ()):
+        yield from _in_filter(statement["q"])
+        yield from _in_update(statement["u"])
+        for filter in statement.get("arrayFilters", ()):
+            yield from _in_filter(filter)
+    for statement in command.get("deletes", ()):
+        yield from _in_filter(statement["q"])
+    yield from _in_pipeline(command.get("pipeline", ()))
+    for document in command.get("documents", ()):
+        yield from _in_value(document)
+
+
+def unknown_operators(command: Mapping[str, Any]) -> list[Found]:
+    """Return the operators in a command that aren't in :data:`ALLOWED`."""
+    return [found for found in operators(command) if found[1] not in ALLOWED[found[0]]]
+
+
+def _in_filter(filter: Mapping[str, Any]) -> Iterator[Found]:
+    for name, condition in filter.items():
+        if not name.startswith("$"):
+            yield from _in_path(name)
+            yield from _in_condition(condition)
+        else:
+            yield "filter", name
+            for member in condition if name in _LOGIC else ():
+                yield from _in_filter(member)
+
+
+def _in_condition(condition: Any) -> Iterator[Found]:
+    if not isinstance(condition, Mapping) or not next(iter(condition), "").startswith("$"):
+        yield from _in_value(condition)
+        return
+    for operator, argument in condition.items():
+        yield "filter", operator
+        yield from _in_condition(argument) if operator == "$not" else _in_value(argument)
+
+
+def _in_update(update: Any) -> Iterator[Found]:
+    if isinstance(update, list):
+        yield "update", "a pipeline"
+        update = {}
+    if not next(iter(update), "").startswith("$"):
+        yield from _in_value(update)
+        return
+    for operator, arguments in update.items():
+        yield "update", operator
+        for path, argument in arguments.items():
+            yield from _in_path(path)
+            if operator == "$pull":
+                yield from _in_pulled(argument)
+            elif operator == "$rename":
+                yield from _in_path(argument)
+            elif operator in ALLOWED and _is_operators(argument):
+                yield from ((operator, name) for name in argument)
+                yield from _in_value(list(argument.values()))
+            else:
+                yield from _in_value(argument)
+
+
+def _in_pulled(condition: Any) -> Iterator[Found]:
+    if _is_operators(condition):
+        yield from (("$pull", name) for name in condition)
+        yield from _in_value(list(condition.values()))
+    elif isinstance(condition, Mapping):
+        for path, inner in condition.items():
+            yield from _in_path(path)
+            yield from _in_pulled(inner)
+
+
+def _is_operators(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(name.startswith("$") for name in value)
+
+
+def _in_selection(selection: Any) -> Iterator[Found]:
+    """Look at a projection or a sort: names and numbers, or a name alone."""
+    if isinstance(selection, Mapping):
+        for path, value in selection.items():
+            yield from _in_path(path)
+            yield from _in_expression(value)
+    else:
+        yield from _in_path(selection)
+
+
+def _in_pipeline(stages: Sequence[Mapping[str, Any]]) -> Iterator[Found]:
+    for stage in stages:
+        for name, argument in stage.items():
+            yield "stage", name
+            if name == "$match":
+                yield from _in_filter(argument)
+            elif name == "$lookup":
+                yield from _in_pipeline(argument.get("pipeline", ()))
+            elif name in {"$project", "$sort"}:
+                yield from _in_selection(argument)
+            elif name == "$group":
+                yield from _in_expression(argument)
+
+
+def _in_expression(expression: Any) -> Iterator[Found]:
+    if isinstance(expression, str) and expression.startswith("$"):
+        yield "expression", expression
+    elif isinstance(expression, Mapping):
+        for name, argument in expression.items():
+            if name.startswith("$"):
+                yield "expression", name
+            yield from _in_expression(argument)
+
+
+def _in_value(value: Any) -> Iterator[Found]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            yield from (("value", name) for name in item if name.startswith("$"))
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            stack.extend(item)
+
+
+def _in_path(path: str) -> Iterator[Found]:
+    yield from (("path", part) for part in path.split(".") if part.startswith("$"))
+
+
+class Monitor(CommandListener):
+    """Notes the operators that falcorest sends from this process and that aren't allowed.
+
+    What tests send themselves is their own affair: whoever called the driver is judged.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Found, Mapping[str, Any]]] = []
+        self._record: list[str] | None = None
+
+    @contextmanager
+    def recording(self) -> Iterator[list[str]]:
+        """Note the names of all commands on data that falcorest sends until the block ends."""
+        self._record = []
+        try:
+            yield self._record
+        finally:
+            self._record = None
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in _JUDGED:
+            if self._record is not None and _sender() == "falcorest":
+                self._record.append(event.command_name)
+            try:
+                unknown = unknown_operators(event.command)
+            except Exception as error:
+                # NOTE: the driver would only print it.
+                unknown = [("a command that can't be read", repr(error))]
+            if unknown and _sender() == "falcorest":
+                self.found.extend((one, event.command) for one in unknown)
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    def failed(self, event: Any) -> None:
+        pass
+
+    def take(self) -> list[tuple[Found, Mapping[str, Any]]]:
+        """Return what was found since this was called last."""
+        found, self.found = self.found, []
+        return found
+
+
+def _sender() -> str:
+    """Return the package that called the driver: the first one up the stack that isn't it."""
+    frame: FrameType | None = sys._getframe(1)
+    names = []
+    while frame is not None:
+        names.append(str(frame.f_globals.get("__name__")).partition(".")[0])
+        frame = frame.f_back
+    within = names.index("pymongo")
+    return next(name for name in names[within:] if name not in {"pymongo", "contextlib"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from falcorest.auth.attempts import Attempts
 from falcorest.auth.backends import BackendAuthentication, as_methods
+from falcorest.auth.keys import create_key, delete_key, key_check, list_keys
 from falcorest.auth.methods import AuthenticationBase, authenticate
 from falcorest.auth.ready import (
     ApiKeyAuthentication,
@@ -21,6 +23,7 @@ from falcorest.auth.users import (
 
 __all__ = [
     "ApiKeyAuthentication",
+    "Attempts",
     "AuthenticationBase",
     "BackendAuthentication",
     "BasicAuthentication",
@@ -32,8 +35,12 @@ __all__ = [
     "authenticate",
     "change_password",
     "check_password",
+    "create_key",
     "create_user",
+    "delete_key",
     "delete_user",
+    "key_check",
+    "list_keys",
     "list_users",
     "password_check",
 ]

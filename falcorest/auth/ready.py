@@ -7,12 +7,14 @@ does so with :func:`hmac.compare_digest`, which takes as long for a near miss as
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
 
 import falcon
 
+from falcorest.auth.attempts import Attempts
 from falcorest.auth.methods import AuthenticationBase, read_authorization
 from falcorest.errors import ConfigurationError
 
@@ -29,14 +31,22 @@ class BasicAuthentication(AuthenticationBase):
             :func:`~falcorest.auth.password_check`. One of your own compares with
             :func:`hmac.compare_digest`, encoded: that takes no text beyond ASCII.
         realm: What the name and the password are for; browsers show it.
+        attempts: Bounds how often they may be wrong; 429 beyond. Any number unless given.
 
     Raises:
         ConfigurationError: An argument can't be one.
     """
 
-    def __init__(self, check: Callable[[str, str], Any], realm: str = "falcorest") -> None:
+    def __init__(
+        self,
+        check: Callable[[str, str], Any],
+        realm: str = "falcorest",
+        *,
+        attempts: Attempts | None = None,
+    ) -> None:
         _require_function(check)
         self._check = check
+        self._attempts = attempts
         self.challenge = f'{make_challenge("Basic", realm)}, charset="UTF-8"'
 
     def authorized(self, req: falcon.Request) -> Any:
@@ -51,7 +61,8 @@ class BasicAuthentication(AuthenticationBase):
         username, colon, password = decoded.partition(":")
         if not colon or _CONTROL.search(decoded):
             raise self._wrong("The Basic credentials are no username:password.")
-        user = self._check(username, password)
+        check = functools.partial(self._check, username, password)
+        user = self._attempts.guard(req, username, check) if self._attempts else check()
         if not user:
             raise self._wrong("The username or the password is wrong.")
         return user

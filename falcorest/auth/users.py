@@ -12,23 +12,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
 from bson import ObjectId
 from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from falcorest.auth.passwords import DECOY, hash_password, is_text, refused, verify_password
 from falcorest.auth.tokens import User
 from falcorest.database import operation, time_limit
-from falcorest.errors import BodyError, Conflict, NotFound
+from falcorest.errors import Conflict, NotFound
 from falcorest.query import Document
 
-MAX_PASSWORD_BYTES = 1024
 MAX_USERNAME_LENGTH = 255
-
-# Source: OWASP Password Storage Cheat Sheet, the floor for argon2id.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 
 _operation = functools.partial(operation, lambda users: time_limit(users.database))
 
@@ -54,11 +49,9 @@ def create_user(
     Raises:
         BodyError: The name or the password can't be one.
         Conflict: There is a user of that name.
+        Unavailable: Too many passwords are being hashed at once.
     """
-    if not _is_text(username) or not 0 < len(username) <= MAX_USERNAME_LENGTH:
-        raise _invalid(
-            "username", f"A username is a text of 1 to {MAX_USERNAME_LENGTH} characters."
-        )
+    check_username(username)
     hashed = hash_password(password)
     _ensure_unique(users_collection)
     user: Document = {"_id": ObjectId(), "username": username, "password": hashed}
@@ -73,28 +66,14 @@ def create_user(
     return ObjectId(user["_id"])
 
 
-def hash_password(password: Any) -> bytes:
-    """Return the argon2id string of a password.
+def check_username(username: Any) -> None:
+    """Refuse what can't be the name of a user.
 
     Raises:
         BodyError: It is no text, empty, or too long.
     """
-    if not _is_text(password) or not password:
-        raise _invalid("password", "A password is a text that is not empty.")
-    if len(password.encode()) > MAX_PASSWORD_BYTES:
-        raise _invalid("password", f"A password has {MAX_PASSWORD_BYTES} bytes at the most.")
-    return _HASHER.hash(password).encode("ascii")
-
-
-def _is_text(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        return False
-
-
-def _invalid(field: str, reason: str) -> BodyError:
-    return BodyError("body.invalid_value", reason, field_errors={field: [reason]})
+    if not is_text(username) or not 0 < len(username) <= MAX_USERNAME_LENGTH:
+        raise refused("username", f"A username is a text of 1 to {MAX_USERNAME_LENGTH} characters.")
 
 
 def _taken(username: str) -> Conflict:
@@ -124,13 +103,16 @@ def check_password(
         users_collection: The collection of the users.
         username: As the client sent it.
         password: As the client sent it.
+
+    Raises:
+        Unavailable: Too many passwords are being verified at once.
     """
     # APPSEC: the same work in either case. For an unknown name another user's hash is verified,
     # the next one's by name, so that the time tells nothing where users have hashes of
     # different costs (those made by MangoREST are dearer than ours).
     by_name = users_collection.find({"username": {"$gte": username}}).sort("username", ASCENDING)
     user = next(by_name.limit(1), None) or users_collection.find_one({})
-    matches = _verify(user.get("password") if user else _decoy(), password)
+    matches = verify_password(user.get("password") if user else DECOY, password)
     if user is None or user.get("username") != username:
         return None
     return user if matches else None
@@ -162,18 +144,6 @@ def roles_of(user: Document) -> tuple[str, ...]:
     return tuple(r for r in roles if isinstance(r, str)) if isinstance(roles, list) else ()
 
 
-def _verify(stored: Any, password: str) -> bool:
-    try:
-        return _HASHER.verify(bytes(stored), password.encode("utf-8", "surrogatepass"))
-    except (VerificationError, InvalidHashError, TypeError, UnicodeDecodeError):
-        return False
-
-
-@functools.cache
-def _decoy() -> bytes:
-    return _HASHER.hash("nobody has this password").encode("ascii")
-
-
 @_operation(write=True)
 def change_password(users_collection: Collection[Document], username: str, password: str) -> None:
     """Give a user another password.
@@ -181,6 +151,7 @@ def change_password(users_collection: Collection[Document], username: str, passw
     Raises:
         BodyError: The password can't be one.
         NotFound: There is no such user.
+        Unavailable: Too many passwords are being hashed at once.
     """
     change = {"$set": {"password": hash_password(password)}}
     if not users_collection.update_one({"username": username}, change).matched_count:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
 from pymongo.collection import Collection
 
 from falcorest import bson_json
-from falcorest.auth.methods import AuthenticationBase, authenticate
-from falcorest.auth.tokens import TokenIssuer
-from falcorest.auth.users import (
-    MAX_PASSWORD_BYTES,
-    check_password,
-    create_user,
-    find_user,
-    roles_of,
+from falcorest.auth.attempts import Attempts
+from falcorest.auth.methods import (
+    AuthenticationBase,
+    authenticate,
+    challenge,
+    read_authorization,
 )
+from falcorest.auth.passwords import MAX_PASSWORD_BYTES, is_too_long, refused
+from falcorest.auth.tokens import TokenIssuer
+from falcorest.auth.users import check_password, create_user, find_user, roles_of
 from falcorest.errors import BodyError, Unauthorized
 from falcorest.query import Document
 from falcorest.views import View, read_json
@@ -28,20 +31,27 @@ class LoginView(View):
     Args:
         users: The collection of the users.
         tokens: Makes the tokens.
+        attempts: Bounds how often they may fail.
         max_body_bytes: The largest body that is read.
     """
 
     def __init__(
-        self, users: Collection[Document], tokens: TokenIssuer, max_body_bytes: int
+        self,
+        users: Collection[Document],
+        tokens: TokenIssuer,
+        attempts: Attempts,
+        max_body_bytes: int,
     ) -> None:
         self._users = users
         self._tokens = tokens
+        self._attempts = attempts
         self._max_body_bytes = max_body_bytes
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer with a token, or 401."""
+        """Answer with a token, or 401; 429 after too many of these."""
         username, password = read_credentials(req, self._max_body_bytes)
-        user = check_password(self._users, username, password)
+        check = functools.partial(check_password, self._users, username, password)
+        user = self._attempts.guard(req, username, check)
         if user is None:
             raise Unauthorized(
                 "auth.invalid",
@@ -53,25 +63,27 @@ class LoginView(View):
 
 
 class MeView(View):
-    """``GET /me``: who a token speaks for.
+    """``GET /me``: who is calling.
 
     Args:
         users: The collection of the users.
-        authentication: Reads the tokens.
+        methods: Know the callers.
     """
 
-    def __init__(self, users: Collection[Document], authentication: AuthenticationBase) -> None:
+    def __init__(self, users: Collection[Document], methods: Sequence[AuthenticationBase]) -> None:
         self._users = users
-        self._authentication = authentication
+        self._methods = methods
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the username, or 401."""
-        user = authenticate(req, [self._authentication], required=True)
-        if find_user(self._users, user.username) is None:
+        user = authenticate(req, self._methods, required=True)
+        # NOTE: keys and passwords have just been looked up. A token may have outlived its user.
+        by_token = read_authorization(req)[0] == "bearer"
+        if by_token and find_user(self._users, user.username) is None:
             raise Unauthorized(
                 "auth.invalid",
                 "The user of this token is not there any more.",
-                headers={"WWW-Authenticate": self._authentication.challenge},
+                headers={"WWW-Authenticate": challenge(self._methods)},
             )
         _answer(resp, {"username": user.username})
 
@@ -113,9 +125,8 @@ def read_credentials(req: falcon.Request, max_body_bytes: int) -> tuple[str, str
             raise BodyError(
                 "body.wrong_type", f"{name} must be a text.", field_errors={name: ["Not a text."]}
             )
-    if len(data["password"].encode("utf-8")) > MAX_PASSWORD_BYTES:
-        reason = f"A password has {MAX_PASSWORD_BYTES} bytes at the most."
-        raise BodyError("body.invalid_value", reason, field_errors={"password": [reason]})
+    if is_too_long(data["password"]):
+        raise refused("password", f"A password has {MAX_PASSWORD_BYTES} bytes at the most.")
     return data["username"], data["password"]
 
 

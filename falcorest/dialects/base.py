@@ -9,6 +9,8 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 from falcorest.errors import QueryError
 from falcorest.hints import shorten
+from falcorest.limits import Limits
+from falcorest.operators import Operator
 from falcorest.query import Query
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
@@ -89,20 +91,86 @@ def _decode(text: str) -> str:
         raise QueryError("query.malformed", "The query string is not UTF-8.") from error
 
 
-def count_parser(name: str, code: str) -> Callable[[str], int]:
+def bound_size(query_string: str, limits: Limits) -> None:
+    """Refuse a query string that is too long, or has too many parameters.
+
+    Raises:
+        QueryError: It is, or has.
+    """
+    # NOTE: it comes as latin-1, so a character is a byte.
+    if len(query_string) > limits.max_query_bytes:
+        raise QueryError(
+            "query.too_long",
+            f"The query string may have {limits.max_query_bytes} bytes at the most.",
+        )
+    most = limits.max_parameters
+    if query_string.count("&") >= most and sum(map(bool, query_string.split("&"))) > most:
+        raise too_complex(f"A query string may have {most} parameters at the most.", None)
+
+
+def bound_value(operator: Operator, value: str | list[str], limits: Limits, parameter: str) -> None:
+    """Refuse a value in a filter that is too long, or a list of too many.
+
+    Raises:
+        QueryError: It is.
+    """
+    longest = limits.max_pattern_characters if operator.in_texts else limits.max_value_characters
+    if type(value) is list:
+        if len(value) > limits.max_list_values:
+            raise too_many_values(limits, parameter)
+        length = max(map(len, value), default=0)
+    else:
+        length = len(value)
+    if length > longest:
+        raise QueryError(
+            "query.too_long",
+            f"A value of the operator {operator.op} may have {longest} characters at the most.",
+            parameter=parameter,
+        )
+
+
+def too_many_values(limits: Limits, parameter: str) -> QueryError:
+    """Return the error for a list of too many values."""
+    return too_complex(f"A list may have {limits.max_list_values} values at the most.", parameter)
+
+
+def too_many_conditions(limits: Limits, parameter: str) -> QueryError:
+    """Return the error for a filter of too many conditions."""
+    return too_complex(
+        f"A filter may have {limits.max_conditions} conditions at the most, and each member of a "
+        "group counts.",
+        parameter,
+    )
+
+
+def too_many_fields(limits: Limits, parameter: str) -> QueryError:
+    """Return the error for a sort by too many fields."""
+    return QueryError(
+        "query.invalid_sort",
+        f"A sort may have {limits.max_sort_fields} fields at the most.",
+        parameter=parameter,
+    )
+
+
+def too_complex(detail: str, parameter: str | None) -> QueryError:
+    """Return the error for a query that has too much in it."""
+    return QueryError("query.too_complex", detail, parameter=parameter)
+
+
+def count_parser(name: str, code: str, most: int = _LARGEST) -> Callable[[str], int]:
     """Return a function that reads a parameter which is a whole number, not negative.
 
     Args:
         name: The parameter.
         code: Of the error for anything else.
+        most: The largest that it may be.
     """
 
     def parse(value: str) -> int:
-        if _NUMBER.fullmatch(value) is None or int(value) > _LARGEST:
+        if _NUMBER.fullmatch(value) is None or int(value) > most:
             raise QueryError(
                 code,
-                f"{name} takes a whole number, not negative and within 64 bits; "
-                f"{shorten(value)} is none.",
+                f"{name} takes a whole number from 0 to {most}; {shorten(value)} is none.",
                 parameter=name,
             )
         return int(value)

@@ -20,10 +20,22 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from falcorest import bson_json
-from falcorest.dialects.base import count_parser, next_page, pairs, repeated
-from falcorest.errors import BodyError, QueryError
+from falcorest.dialects.base import (
+    bound_size,
+    bound_value,
+    count_parser,
+    next_page,
+    pairs,
+    repeated,
+    too_many_conditions,
+    too_many_fields,
+    too_many_values,
+)
+from falcorest.errors import BodyError, Problem, QueryError
 from falcorest.hints import shorten
+from falcorest.limits import Limits
 from falcorest.operators import Operator
+from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, Filter, Query, conjunction
 
 CONTROLS = ("_skip", "_limit", "_fields", "_order_by")
@@ -50,17 +62,19 @@ class DeclaredFilter:
     convert: Callable[[str], Any]
     negate: bool
 
-    def condition(self, text: str) -> Filter:
-        """Return the condition for a value from a query string.
+    def split(self, text: str) -> str | list[str]:
+        """Return a value from a query string, or the values, where the operator takes a list."""
+        if self.operator.takes == "list":
+            return text.split(",") if text else []
+        return text
+
+    def condition(self, text: str | list[str]) -> Filter:
+        """Return the condition for a value, or for values.
 
         Raises:
             ValueError: It doesn't convert.
         """
-        value: Any
-        if self.operator.takes == "list":
-            value = [self.convert(item) for item in text.split(",")] if text else []
-        else:
-            value = self.convert(text)
+        value = list(map(self.convert, text)) if isinstance(text, list) else self.convert(text)
         return self.operator.condition(self.stored, value, self.negate)
 
 
@@ -70,11 +84,25 @@ class SuffixDialect:
     Args:
         filters: By the name of the parameter.
         ordering: What each word of ``_order_by`` sorts by.
+        limits: How much a query may ask for.
+        is_hidden: Tells of a name that isn't declared whether it leads to a hidden field.
     """
 
-    def __init__(self, filters: Mapping[str, DeclaredFilter], ordering: Mapping[str, Sort]) -> None:
+    def __init__(
+        self,
+        filters: Mapping[str, DeclaredFilter],
+        ordering: Mapping[str, Sort],
+        limits: Limits | None = None,
+        is_hidden: Callable[[str], bool] = lambda name: False,
+    ) -> None:
+        self._is_hidden = is_hidden
         self._filters = filters
         self._ordering = ordering
+        self._limits = limits = limits or Limits()
+        self._counts = {
+            "_limit": count_parser("_limit", "query.invalid_limit"),
+            "_skip": count_parser("_skip", "query.invalid_skip", limits.max_skip),
+        }
 
     def parse_list(self, query_string: str) -> Query:
         """Read the query string of a list."""
@@ -84,6 +112,7 @@ class SuffixDialect:
         """Read the query string of a request for one document."""
         if not query_string:
             return EVERYTHING
+        bound_size(query_string, self._limits)
         for name, _ in pairs(query_string):
             if name != "_fields":
                 raise QueryError(
@@ -119,12 +148,16 @@ class SuffixDialect:
         return {"count": count}
 
     def _parse(self, query_string: str, served: tuple[str, ...]) -> Query:
+        bound_size(query_string, self._limits)
         conditions: list[Filter] = []
+        most = self._limits.max_conditions
         controls: dict[str, Any] = {}
         for name, value in pairs(query_string):
             declared = self._filters.get(name.replace(".", "__"))
             if declared is not None:
-                conditions.append(_condition(declared, name, value))
+                conditions.append(self._condition(declared, name, value))
+                if len(conditions) > most:
+                    raise too_many_conditions(self._limits, name)
             elif name in served:
                 if name in controls:
                     raise repeated(name)
@@ -141,10 +174,26 @@ class SuffixDialect:
 
     def _control(self, name: str, value: str) -> Any:
         if name == "_fields":
-            return tuple(dict.fromkeys(value.split(",")))
+            names = value.split(",")
+            if len(names) > self._limits.max_list_values:
+                raise too_many_values(self._limits, name)
+            return tuple(dict.fromkeys(names))
         if name == "_order_by":
             return self._sort(value)
-        return _COUNTS[name](value)
+        return self._counts[name](value)
+
+    def _condition(self, declared: DeclaredFilter, name: str, text: str) -> Filter:
+        value = declared.split(text)
+        bound_value(declared.operator, value, self._limits, name)
+        try:
+            return declared.condition(value)
+        except BodyError as error:
+            reason = error.detail
+        except ValueError as error:
+            reason = str(error)
+        raise QueryError(
+            "query.invalid_value", f"{shorten(text)} can't be used here: {reason}", parameter=name
+        )
 
     def _sort(self, value: str) -> Sort:
         whole = self._ordering.get(value)
@@ -161,6 +210,8 @@ class SuffixDialect:
                     )
                 sort[stored] = direction
             if word not in self._ordering:
+                if self._is_hidden(word.removeprefix("-")):
+                    raise forbidden(word.removeprefix("-"), "sorted by")
                 allowed = ", ".join(self._ordering)
                 raise QueryError(
                     "query.invalid_sort",
@@ -168,9 +219,13 @@ class SuffixDialect:
                     + (f"there are {allowed}." if allowed else "this resource has no ordering."),
                     parameter="_order_by",
                 )
+            if len(sort) > self._limits.max_sort_fields:
+                raise too_many_fields(self._limits, "_order_by")
         return tuple(sort.items())
 
-    def _unknown(self, name: str, served: tuple[str, ...]) -> QueryError:
+    def _unknown(self, name: str, served: tuple[str, ...]) -> Problem:
+        if self._is_hidden(name):
+            return forbidden(name, "filtered by")
         if name in CONTROLS:
             detail = f"{name} has no place here; a bulk write takes filters only."
         else:
@@ -179,21 +234,3 @@ class SuffixDialect:
                 f"; there are {known}." if known else "."
             )
         return QueryError("query.unknown_parameter", detail, parameter=name)
-
-
-def _condition(declared: DeclaredFilter, name: str, value: str) -> Filter:
-    try:
-        return declared.condition(value)
-    except BodyError as error:
-        reason = error.detail
-    except ValueError as error:
-        reason = str(error)
-    raise QueryError(
-        "query.invalid_value", f"{shorten(value)} can't be used here: {reason}", parameter=name
-    )
-
-
-_COUNTS = {
-    "_limit": count_parser("_limit", "query.invalid_limit"),
-    "_skip": count_parser("_skip", "query.invalid_skip"),
-}

@@ -22,9 +22,21 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from falcorest.dialects.base import count_parser, next_page, pairs, repeated
+from falcorest.dialects.base import (
+    bound_size,
+    bound_value,
+    count_parser,
+    next_page,
+    pairs,
+    repeated,
+    too_complex,
+    too_many_conditions,
+    too_many_fields,
+    too_many_values,
+)
 from falcorest.errors import QueryError
 from falcorest.hints import Hint, find_hint, parse_literal, shorten
+from falcorest.limits import Limits
 from falcorest.operators import OPERATORS, Operator
 from falcorest.query import EVERYTHING, Filter, Query, conjunction, is_path
 
@@ -33,12 +45,10 @@ RESERVED = ("_after", "_before", "_count", "_fields", "_order_by")
 CONTROLS = ("_projection", "_sort", "_limit", "_skip")
 DIRECTIONS = {"ascending": 1, "descending": -1}
 
-MAX_DEPTH = 20
-MAX_SORT_FIELDS = 32
-
 _TYPED = re.compile(r"(not\.)?([$\w]*)\[([^\]]*)\]\.")
 _GROUP_MEMBER = re.compile(r"(and|or|nor)\(")
 _PLAIN_FIELD = re.compile(r"[^(),]*")
+_EQUALITY = OPERATORS["eq"]
 
 
 class TypedDialect:
@@ -46,11 +56,24 @@ class TypedDialect:
 
     Args:
         regex: Whether clients may use the ``regex`` operator.
+        limits: How much a query may ask for.
     """
 
-    def __init__(self, *, regex: bool = False) -> None:
+    def __init__(self, *, regex: bool = False, limits: Limits | None = None) -> None:
         self._operators = dict(OPERATORS)
         self._regex = regex
+        self._limits = limits = limits or Limits()
+        # PERF: what is that short needs no closer look.
+        self._small = min(limits.max_query_bytes, limits.max_parameters)
+        self._short = min(
+            limits.max_value_characters, limits.max_pattern_characters, limits.max_list_values
+        )
+        self._controls: dict[str, Callable[[str], Any]] = {
+            "_projection": self._projection,
+            "_sort": self._sort,
+            "_limit": count_parser("_limit", "query.invalid_limit"),
+            "_skip": count_parser("_skip", "query.invalid_skip", limits.max_skip),
+        }
 
     def parse_list(self, query_string: str) -> Query:
         """Read the query string of a list."""
@@ -66,6 +89,8 @@ class TypedDialect:
         """Read the query string of a request for one document."""
         if not query_string:
             return EVERYTHING
+        if len(query_string) > self._small:
+            bound_size(query_string, self._limits)
         projection: tuple[str, ...] | None = None
         for name, value in pairs(query_string):
             if name != "_projection":
@@ -76,7 +101,7 @@ class TypedDialect:
                 )
             if projection is not None:
                 raise repeated(name)
-            projection = parse_projection(value)
+            projection = self._projection(value)
         return Query(projection=projection)
 
     def page(self, has_more: bool | None, extra: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -102,13 +127,16 @@ class TypedDialect:
     def _parse(
         self, query_string: str, served: tuple[str, ...], passed_over: tuple[str, ...]
     ) -> Query:
+        if len(query_string) > self._small:
+            bound_size(query_string, self._limits)
         conditions: list[Filter] = []
+        members, most = 0, self._limits.max_conditions
         controls: dict[str, Any] = {}
         for name, value in pairs(query_string):
             if name in served:
                 if name in controls:
                     raise repeated(name)
-                controls[name] = _CONTROL_PARSERS[name](value)
+                controls[name] = self._controls[name](value)
             elif name in passed_over:
                 continue
             elif name in RESERVED:
@@ -118,9 +146,13 @@ class TypedDialect:
                     parameter=name,
                 )
             elif name in GROUPS:
-                conditions.append({f"${name}": self._group(name, value)})
+                reader = _Reader(value, name, "query.invalid_group")
+                conditions.append({f"${name}": self._group(reader)})
+                members += reader.members
             else:
                 conditions.append(self._filter(name, value))
+            if len(conditions) + members > most:
+                raise too_many_conditions(self._limits, name)
         return Query(
             filter=conjunction(conditions),
             projection=controls.get("_projection"),
@@ -134,6 +166,8 @@ class TypedDialect:
         check_field(field, parameter=field)
         typed = _TYPED.match(value)
         if typed is None:
+            if len(value) > self._short:
+                bound_value(_EQUALITY, value, self._limits, field)
             return {field: value}
         negate, operator_name, hint_name = typed.groups()
         operator, hint, is_list = self._operator(operator_name or "eq", hint_name, parameter=field)
@@ -143,6 +177,8 @@ class TypedDialect:
             reader = _Reader(rest, field, "query.invalid_value")
             literal = reader.list_of_texts()
             reader.expect_end()
+        if len(rest) > self._short:
+            bound_value(operator, literal, self._limits, field)
         return _condition(operator, hint, field, literal, bool(negate), parameter=field)
 
     def _operator(
@@ -174,18 +210,16 @@ class TypedDialect:
             )
         return operator, hint, is_list
 
-    def _group(self, name: str, text: str) -> list[Filter]:
-        reader = _Reader(text, name, "query.invalid_group")
+    def _group(self, reader: _Reader) -> list[Filter]:
         members = self._members(reader, 1)
         reader.expect_end()
         return members
 
     def _members(self, reader: _Reader, depth: int) -> list[Filter]:
-        if depth > MAX_DEPTH:
-            raise QueryError(
-                "query.too_complex",
-                f"Groups are nested more than {MAX_DEPTH} deep.",
-                parameter=reader.parameter,
+        if depth > self._limits.max_group_depth:
+            raise too_complex(
+                f"Groups may be nested {self._limits.max_group_depth} deep at the most.",
+                reader.parameter,
             )
         reader.expect("(")
         members = [self._member(reader, depth)]
@@ -195,6 +229,7 @@ class TypedDialect:
         return members
 
     def _member(self, reader: _Reader, depth: int) -> Filter:
+        reader.members += 1
         group = reader.match(_GROUP_MEMBER)
         if group is not None:
             reader.position -= 1
@@ -205,7 +240,44 @@ class TypedDialect:
             operator_name, hint_name, parameter=reader.parameter
         )
         literal: Any = reader.list_of_texts() if is_list else reader.text(",)")
+        if len(reader.source) > self._short:
+            bound_value(operator, literal, self._limits, reader.parameter)
         return _condition(operator, hint, field, literal, negate, parameter=reader.parameter)
+
+    def _projection(self, value: str) -> tuple[str, ...]:
+        """Read ``a,b``; a path below another one that stands there too is left out."""
+        given = value.split(",")
+        if len(given) > self._limits.max_list_values:
+            raise too_many_values(self._limits, "_projection")
+        names = dict.fromkeys(given)
+        if names.keys() == {""}:
+            raise QueryError(
+                "query.invalid_projection",
+                "_projection takes the names of fields with commas between them.",
+                parameter="_projection",
+            )
+        for name in names:
+            check_field(name, parameter="_projection")
+        return tuple(name for name in names if not _has_ancestor(name, names))
+
+    def _sort(self, value: str) -> tuple[tuple[str, int], ...]:
+        """Read ``(a:ascending),(b:descending)``."""
+        if not (value.startswith("(") and value.endswith(")")):
+            raise _bad_sort(value)
+        sort: dict[str, int] = {}
+        for part in value[1:-1].split("),("):
+            field, colon, direction = part.rpartition(":")
+            if not colon or direction not in DIRECTIONS or not _PLAIN_FIELD.fullmatch(field):
+                raise _bad_sort(part)
+            check_field(field, parameter="_sort")
+            if field in sort:
+                raise QueryError(
+                    "query.invalid_sort", f"{shorten(field)} stands twice in it.", parameter="_sort"
+                )
+            sort[field] = DIRECTIONS[direction]
+        if len(sort) > self._limits.max_sort_fields:
+            raise too_many_fields(self._limits, "_sort")
+        return tuple(sort.items())
 
 
 def _condition(
@@ -234,6 +306,7 @@ class _Reader:
         self.parameter = parameter
         self.code = code
         self.position = 0
+        self.members = 0
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         found = pattern.match(self.source, self.position)
@@ -333,47 +406,9 @@ def check_field(field: str, *, parameter: str) -> None:
         )
 
 
-def parse_projection(value: str) -> tuple[str, ...]:
-    """Read ``a,b``; a path below another one that stands there too is left out."""
-    names = dict.fromkeys(value.split(","))
-    if names.keys() == {""}:
-        raise QueryError(
-            "query.invalid_projection",
-            "_projection takes the names of fields with commas between them.",
-            parameter="_projection",
-        )
-    for name in names:
-        check_field(name, parameter="_projection")
-    return tuple(name for name in names if not _has_ancestor(name, names))
-
-
 def _has_ancestor(path: str, names: dict[str, None]) -> bool:
     parts = path.split(".")
     return any(".".join(parts[:length]) in names for length in range(1, len(parts)))
-
-
-def parse_sort(value: str) -> tuple[tuple[str, int], ...]:
-    """Read ``(a:ascending),(b:descending)``."""
-    if not (value.startswith("(") and value.endswith(")")):
-        raise _bad_sort(value)
-    sort: dict[str, int] = {}
-    for part in value[1:-1].split("),("):
-        field, colon, direction = part.rpartition(":")
-        if not colon or direction not in DIRECTIONS or not _PLAIN_FIELD.fullmatch(field):
-            raise _bad_sort(part)
-        check_field(field, parameter="_sort")
-        if field in sort:
-            raise QueryError(
-                "query.invalid_sort", f"{shorten(field)} stands twice in it.", parameter="_sort"
-            )
-        sort[field] = DIRECTIONS[direction]
-    if len(sort) > MAX_SORT_FIELDS:
-        raise QueryError(
-            "query.invalid_sort",
-            f"A sort may have {MAX_SORT_FIELDS} fields at the most.",
-            parameter="_sort",
-        )
-    return tuple(sort.items())
 
 
 def _bad_sort(text: str) -> QueryError:
@@ -382,11 +417,3 @@ def _bad_sort(text: str) -> QueryError:
         f"{shorten(text)} can't be read; (a:ascending),(b:descending) is expected.",
         parameter="_sort",
     )
-
-
-_CONTROL_PARSERS: dict[str, Callable[[str], Any]] = {
-    "_projection": parse_projection,
-    "_sort": parse_sort,
-    "_limit": count_parser("_limit", "query.invalid_limit"),
-    "_skip": count_parser("_skip", "query.invalid_skip"),
-}

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from time import monotonic
+from typing import Any, TypeAlias
 
 import bson
 from bson import CodecOptions, Decimal128, Int64, ObjectId, Regex
 from bson.codec_options import DatetimeConversion
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError, WriteError
+from pymongo.errors import (
+    BulkWriteError,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    WriteError,
+)
 from pymongo.results import DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
 from falcorest.database import MongoDatabase, in_memory
@@ -26,9 +33,16 @@ from falcorest.memory.matching import index_keys, matcher, matches, project, sor
 from falcorest.query import Document, Filter
 
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+#: The paths that are kept, or a mapping of those that are left out.
+Projection: TypeAlias = Sequence[str] | Mapping[str, int]
+
 _MAX_BYTES = 16 * 1024 * 1024
 _TOO_LARGE = 17419
 _INVALID_ID = 53
+_TIME_IS_OVER = 50
+
+#: How long one query may search, in seconds; patterns take the longest.
+MAX_SECONDS = 5.0
 
 #: The types of an ``_id`` whose values are equal in Python where they are in MongoDB.
 _KEYS = {str, ObjectId, int, Int64, float, Decimal, datetime, bytes, type(None)}
@@ -47,10 +61,10 @@ class MemoryCursor:
 
     Args:
         documents: As they are kept; copies of them are given out.
-        projection: The fields to give, or None for all.
+        projection: What to give of them, or None for all.
     """
 
-    def __init__(self, documents: Sequence[Document], projection: Sequence[str] | None) -> None:
+    def __init__(self, documents: Sequence[Document], projection: Projection | None) -> None:
         self._documents = deque(documents)
         self._projection = projection
 
@@ -100,7 +114,7 @@ class MemoryCollection:
     def find(
         self,
         filter: Filter,
-        projection: Sequence[str] | None = None,
+        projection: Projection | None = None,
         *,
         skip: int = 0,
         limit: int = 0,
@@ -113,7 +127,7 @@ class MemoryCollection:
             documents = sort_documents(documents, sort)
         return MemoryCursor(documents[skip : skip + limit if limit else None], projection)
 
-    def find_one(self, filter: Filter, projection: Sequence[str] | None = None) -> Document | None:
+    def find_one(self, filter: Filter, projection: Projection | None = None) -> Document | None:
         """Return the first document that a filter matches."""
         return next(self.find(filter, projection, limit=1), None)
 
@@ -124,7 +138,14 @@ class MemoryCollection:
 
     def _matching(self, filter: Filter) -> list[Document]:
         is_match = matcher(filter)
-        return [document for document in self._candidates(filter) if is_match(document)]
+        until = monotonic() + MAX_SECONDS
+        found = []
+        for document in self._candidates(filter):
+            if is_match(document):
+                found.append(document)
+            if monotonic() > until:
+                raise ExecutionTimeout("the time limit is over", _TIME_IS_OVER)
+        return found
 
     def _candidates(self, filter: Filter) -> list[Document]:
         # PERF: one document is mostly asked for by its _id, which needs no search.
@@ -192,7 +213,7 @@ class MemoryCollection:
         self,
         filter: Filter,
         update: dict[str, Any],
-        projection: Sequence[str] | None = None,
+        projection: Projection | None = None,
         *,
         return_document: bool,
     ) -> Document | None:

@@ -10,7 +10,7 @@ Source: https://www.mongodb.com/docs/manual/reference/operator/query/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from bson import Code, DBRef, MaxKey, MinKey, Regex
 from pymongo.errors import OperationFailure
 
 from falcorest.memory.bson_order import MISSING, Order, as_object, is_nan, order, type_name
+from falcorest.memory.patterns import searcher
 from falcorest.query import Document, Filter
 
 _Test: TypeAlias = Callable[[Any], bool]
@@ -181,12 +182,12 @@ def _is_of_type(name: str) -> _Test:
 
 
 def _pattern(text: str) -> _Test:
-    pattern = re.compile(text)
+    is_in = searcher(text)
     itself = order(Regex(text))
 
     def test(found: Any) -> bool:
         if isinstance(found, str) and not isinstance(found, Code):
-            return pattern.search(found) is not None
+            return is_in(found)
         return order(found) == itself
 
     return test
@@ -307,21 +308,44 @@ def _enter(place: _Place, item: Any) -> _Place:
     return _walk(picked, parts[1:], by_index=isinstance(picked, list))
 
 
-def project(document: Document, paths: Iterable[str]) -> Document:
-    """Return a document with the fields at some paths, and the ``_id``, in their stored order.
+def project(document: Document, projection: Sequence[str] | Mapping[str, int]) -> Document:
+    """Return a document as a projection leaves it, fields in their stored order.
 
     Args:
         document: It isn't changed, and shares its values with what is returned.
-        paths: None of them leads on from another.
+        projection: The paths that are kept, beside the ``_id``; or a mapping of those that are
+            left out. None of them leads on from another.
     """
     tree: dict[str, Any] = {}
-    for path in paths:
+    for path in projection:
         branch = tree
         for part in path.split("."):
             branch = branch.setdefault(part, {})
+    if isinstance(projection, Mapping):
+        left: Document = without(document, tree)
+        return left
     tree.setdefault("_id", {})
     kept: Document = _pick(document, tree)
     return kept
+
+
+def without(value: Any, tree: dict[str, Any]) -> Any:
+    """Return a value without some fields at any depth, inside of lists too.
+
+    Args:
+        value: It isn't changed, and shares its parts with what is returned.
+        tree: Names, nested; what is at a leaf is left out.
+    """
+    value = as_object(value)
+    if isinstance(value, dict):
+        return {
+            name: without(item, tree[name]) if tree.get(name) else item
+            for name, item in value.items()
+            if tree.get(name, True)
+        }
+    if isinstance(value, list):
+        return [without(item, tree) for item in value]
+    return value
 
 
 def _pick(value: Any, tree: dict[str, Any]) -> Any:

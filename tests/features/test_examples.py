@@ -193,6 +193,17 @@ def test_users(files: list[Path], tmp_path: Path, environment: dict[str, str]) -
             assert answer.status == status
 
 
+@pytest.mark.live
+@runs("keys/keys.sh", "keys/keys.out")
+def test_keys(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    script, out = files
+    environment["FALCOREST_AUTHENTICATION"] = "bearer,api-key"
+    with serve(tmp_path, environment=environment) as server:
+        printed = run_script(script, tmp_path, environment, API=server.url)
+    shown, printed = shown_and_printed(out, printed, r"\b[0-9a-f]{12}\b", r"\d{4}-\d\d-\d\d")
+    assert printed == shown
+
+
 def assert_serves(server: Server) -> None:
     assert len(server.get("/api/rocket_engines").json) == 1
     assert server.get("/nowhere").json["code"] == "route.not_found"

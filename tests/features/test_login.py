@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
+from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -11,6 +15,7 @@ import pytest
 from bson import Binary
 
 from falcorest import auth
+from falcorest.auth import passwords
 from tests.conftest import MakeApi
 from tests.support import SECRET, Api, assert_problem
 
@@ -155,6 +160,8 @@ WRONG = {
     "without sub": forged(sub=...),
     "exp is no number": forged(exp="soon"),
     "roles is no list": forged(roles="admin"),
+    "sub is no text": forged(sub=5),
+    "good for years": forged(exp=2**40),
     "not a token": "abc",
     "two words": "abc def",
     "not ascii": "\xa0",
@@ -246,3 +253,191 @@ def test_the_users_are_never_served(make_api: MakeApi, mongo_uri: str) -> None:
         assert_problem(every.get(f"/api/{name}"), 404, "route.not_found")
     assert every.get("/api/plain").status_code == 200
     assert every.get("/api/rocket_engines").status_code == 200
+
+
+# ------------------------------------------------------------------------ logins that fail often
+
+
+@pytest.fixture
+def in_memory(make_api: MakeApi) -> Callable[..., Api]:
+    """Make APIs on databases in memory."""
+    return functools.partial(make_api, "mongomock://")
+
+
+def test_an_account_is_limited_whether_it_is_there_or_not(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(login_failures=2)
+    auth.create_user(users(api), "ada", "right")
+    answers = []
+    for name in ("ada", "zoe"):
+        for _ in range(2):
+            assert_problem(log_in(api, name, "wrong"), 401, "auth.invalid")
+        # NOTE: the right password is refused, too: who guesses shall not see that it is.
+        for password in ("wrong", "right"):
+            refused = log_in(api, name, password)
+            assert_problem(refused, 429, "auth.too_many_attempts")
+            assert 290 < int(refused.headers["retry-after"]) <= 300
+            answers.append(refused.text)
+    assert len(set(answers)) == 1
+    auth.create_user(users(api), "bob", "right")
+    assert log_in(api, "bob", "right").status_code == 200
+
+
+def test_an_address_is_limited(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(login_failures=1, trusted_proxies=["127.0.0.1"])
+    auth.create_user(users(api), "ada", "right")
+
+    def from_address(address: str, name: str, password: str) -> int:
+        body = {"username": name, "password": password}
+        forwarded = {"X-Forwarded-For": f"made up, {address}"}
+        return int(api("POST", "/login", body, token=None, headers=forwarded).status_code)
+
+    for number in range(3):
+        assert from_address("198.51.100.1", f"user {number}", "wrong") == 401
+    assert from_address("198.51.100.1", "ada", "right") == 429
+    assert from_address("198.51.100.2", "ada", "right") == 200
+    assert from_address("198.51.100.1", "ada", "right") == 429
+
+
+def test_nothing_is_hashed_for_who_has_to_wait(
+    in_memory: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = in_memory(login_failures=1)
+    log_in(api, "ada", "wrong")
+    monkeypatch.setattr("falcorest.auth.passwords._HASHER", None)
+    assert log_in(api, "ada", "wrong").status_code == 429
+
+
+def test_two_applications_count_for_themselves(in_memory: Callable[..., Api]) -> None:
+    one, other = in_memory(login_failures=1), in_memory(login_failures=1)
+    log_in(one, "ada", "wrong")
+    assert log_in(one, "ada", "wrong").status_code == 429
+    assert log_in(other, "ada", "wrong").status_code == 401
+
+
+def test_a_login_that_can_not_be_read_is_none_that_failed(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(login_failures=1)
+    for password in ("x" * 1025, None):
+        for _ in range(3):
+            assert log_in(api, "ada", password).status_code == 400
+
+
+def test_too_many_at_once(in_memory: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
+    api = in_memory(registration="open", authentication=["bearer", "basic"])
+    monkeypatch.setattr("falcorest.auth.passwords._PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("falcorest.auth.passwords._PLACES", threading.BoundedSemaphore(1))
+    body = {"username": "ada", "password": "pw"}
+    with passwords._place():
+        for busy in (
+            log_in(api, "ada", "pw"),
+            api("POST", "/register", body, token=None),
+            api.get("/api/rockets", token=None, headers=basic("ada", "pw")),
+        ):
+            assert_problem(busy, 503, "auth.busy")
+            assert busy.headers["retry-after"] == "1"
+    assert log_in(api, "ada", "pw").status_code == 401
+
+
+# ------------------------------------------------------------------------ which methods there are
+
+
+def basic(username: str, password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {b64encode(f'{username}:{password}'.encode()).decode()}"}
+
+
+def test_only_bearer_unless_more_is_configured(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(public_methods=[])
+    auth.create_user(users(api), "ada", "pw")
+    key = auth.create_key(api.database["falcorest_keys"], "robot")
+    refused = api.get("/api/rockets", token=None, headers=basic("ada", "pw"))
+    assert_problem(refused, 401, "auth.invalid")
+    assert refused.headers["www-authenticate"] == 'Bearer realm="falcorest"'
+    refused = api.get("/api/rockets", token=None, headers={"X-API-Key": key})
+    assert_problem(refused, 401, "auth.required")
+
+
+def test_all_three_methods(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(public_methods=[], authentication=["api-key", "basic", "bearer"])
+    auth.create_user(users(api), "ada", "pw", ["editor"])
+    key = auth.create_key(api.database["falcorest_keys"], "robot", ["editor"])
+    token = log_in(api, "ada", "pw").json["access_token"]
+    for headers, name in (
+        ({"X-API-Key": key}, "robot"),
+        (basic("ada", "pw"), "ada"),
+        ({"Authorization": f"Bearer {token}"}, "ada"),
+    ):
+        assert api.get("/me", token=None, headers=headers).json == {"username": name}
+        assert api.get("/api/rockets", token=None, headers=headers).status_code == 200
+    refused = api.get("/me", token=None)
+    assert_problem(refused, 401, "auth.required")
+    assert refused.headers["www-authenticate"] == (
+        'ApiKey realm="falcorest", header="X-API-Key", '
+        'Basic realm="falcorest", charset="UTF-8", Bearer realm="falcorest"'
+    )
+    # NOTE: wrong ones fall through to nothing that follows.
+    right = {"Authorization": f"Bearer {token}"}
+    for headers in ({"X-API-Key": "wrong"}, {"X-API-Key": "wrong", **right}, basic("ada", "x")):
+        for url in ("/me", "/api/rockets"):
+            assert_problem(api.get(url, token=None, headers=headers), 401, "auth.invalid")
+
+
+def test_without_bearer_there_are_no_tokens(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(authentication=["basic"])
+    auth.create_user(users(api), "ada", "pw")
+    assert_problem(log_in(api, "ada", "pw"), 404, "route.not_found")
+    assert_problem(api("POST", "/api/rockets", {"a": 1}), 401, "auth.invalid")
+    written = api("POST", "/api/rockets", {"a": 1}, token=None, headers=basic("ada", "pw"))
+    assert written.status_code == 201
+    too_long = api.get("/api/rockets", token=None, headers=basic("ada", "x" * 1025))
+    assert_problem(too_long, 401, "auth.invalid")
+
+
+def test_basic_and_login_count_together(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(authentication=["bearer", "basic"], login_failures=2)
+    auth.create_user(users(api), "ada", "pw")
+    log_in(api, "ada", "wrong")
+    assert api.get("/me", token=None, headers=basic("ada", "wrong")).status_code == 401
+    for refused in (
+        log_in(api, "ada", "pw"),
+        api.get("/me", token=None, headers=basic("ada", "pw")),
+    ):
+        assert_problem(refused, 429, "auth.too_many_attempts")
+
+
+def test_a_key_that_is_deleted_opens_nothing(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(authentication=["api-key"])
+    keys = api.database["falcorest_keys"]
+    sent = {"X-API-Key": auth.create_key(keys, "robot")}
+    assert api("POST", "/api/rockets", {"a": 1}, token=None, headers=sent).status_code == 201
+    auth.delete_key(keys, auth.list_keys(keys)[0]["_id"])
+    refused = api("POST", "/api/rockets", {"a": 1}, token=None, headers=sent)
+    assert_problem(refused, 401, "auth.invalid")
+    assert_problem(api.get("/api/falcorest_keys", token=None), 404, "route.not_found")
+
+
+# --------------------------------------------------------------------------- settings of tokens
+
+
+def test_keys_of_tokens_are_changed_without_a_new_login(in_memory: Callable[..., Api]) -> None:
+    before = in_memory()
+    auth.create_user(users(before), "ada", "pw")
+    token = log_in(before, "ada", "pw").json["access_token"]
+    other = "x" * 32
+    between = in_memory(jwt_secret_key=other, jwt_old_secret_key=SECRET)
+    after = in_memory(jwt_secret_key=other)
+    for api, status in ((between, 201), (after, 401)):
+        assert api("POST", "/api/rockets", {"a": 1}, token=token).status_code == status
+    auth.create_user(users(between), "ada", "pw")
+    token = log_in(between, "ada", "pw").json["access_token"]
+    assert after("POST", "/api/rockets", {"a": 1}, token=token).status_code == 201
+    assert before("POST", "/api/rockets", {"a": 1}, token=token).status_code == 401
+
+
+def test_audience_and_issuer(in_memory: Callable[..., Api]) -> None:
+    api = in_memory(jwt_audience="notes", jwt_issuer="office")
+    auth.create_user(users(api), "ada", "pw")
+    token = log_in(api, "ada", "pw").json["access_token"]
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="notes")
+    assert claims["iss"] == "office"
+    assert api("POST", "/api/rockets", {"a": 1}, token=token).status_code == 201
+    for wrong in (forged(), forged(aud="notes"), forged(aud="mail", iss="office")):
+        assert_problem(api("POST", "/api/rockets", {"a": 1}, token=wrong), 401, "auth.invalid")

@@ -846,7 +846,7 @@ def test_a_reverse_relation_is_read_only(make_declared: MakeDeclared) -> None:
         api.patch(url, {"articles": []}),
         api.put(url, {"name": "x", "articles": []}),
     ):
-        assert_problem(result, 400, "body.invalid", naming="articles")
+        assert_problem(result, 403, "policy.field", naming="articles")
     assert snapshot(api.database) == before
     # Sent back as it was read, it is left alone.
     read = api.get(url).json

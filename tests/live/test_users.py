@@ -174,6 +174,25 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(server: Running) -> N
     assert 0.5 < unknown / known < 2, (unknown, known)
 
 
+def test_logins_are_limited_by_the_address_that_a_proxy_tells(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    changes = {"FALCOREST_LOGIN_FAILURES": "1", "FALCOREST_TRUSTED_PROXIES": "127.0.0.1"}
+
+    def failing(username: str, *addresses: str) -> Answer:
+        body = {"username": username, "password": "wrong"}
+        forwarded = {"X-Forwarded-For": ", ".join(addresses)}
+        return server.request("POST", "/login", body, headers=forwarded)
+
+    with serving(folder, environment={**environment, **changes}) as server:
+        for number in range(3):
+            assert failing(f"user {number}", f"192.0.2.{number}", "198.51.100.1").status == 401
+        refused = failing("another", "198.51.100.1")
+        assert (refused.status, refused.json["code"]) == (429, "auth.too_many_attempts")
+        assert 0 < int(refused.headers["retry-after"]) <= 300
+        assert failing("another", "198.51.100.2").status == 401
+
+
 @pytest.fixture(scope="module")
 def old_server(
     folder: Path, environment: dict[str, str], database: Database[dict[str, Any]]
@@ -182,9 +201,8 @@ def old_server(
     for name in ("mango", "papaya"):
         hashed = nacl.pwhash.argon2id.str(PASSWORD.encode())
         database.old_users.insert_one({"username": name, "password": Binary(hashed)})
-    with serving(
-        folder, environment={**environment, "MANGO_USER_COLLECTION": "old_users"}
-    ) as server:
+    changes = {"MANGO_USER_COLLECTION": "old_users", "FALCOREST_LOGIN_FAILURES": "100"}
+    with serving(folder, environment={**environment, **changes}) as server:
         yield server
 
 

@@ -1,0 +1,359 @@
+"""Protection: the fields of a collection that clients don't see, or can't write.
+
+What a client may not name is refused the same way whatever is stored, and what is stored there is
+kept whatever the client writes around it. So no answer tells anything about a hidden field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import bson
+
+from falcorest.errors import Conflict, Forbidden
+from falcorest.memory.bson_order import MISSING, as_object, order
+from falcorest.memory.matching import without
+from falcorest.paths import Paths, Tree, value_at
+from falcorest.query import Document, Filter, Query
+from falcorest.updates import Update
+
+#: What is read of documents: names, or names that are not read.
+Projection = list[str] | dict[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Fields that clients don't see, and fields that they can't write.
+
+    Attributes:
+        hidden: Neither read nor written by a client, nor filtered or sorted by.
+        readonly: Read, but not written.
+        protected: Both.
+    """
+
+    hidden: Paths = field(default_factory=Paths)
+    readonly: Paths = field(default_factory=Paths)
+    protected: Paths = field(default_factory=Paths)
+
+    @classmethod
+    def of(cls, hidden: Iterable[str], readonly: Iterable[str]) -> Protection:
+        """Return the protection of some fields; dotted paths."""
+        hidden, readonly = list(hidden), list(readonly)
+        return cls(Paths(hidden), Paths(readonly), Paths([*hidden, *readonly]))
+
+    # ------------------------------------------------------------------------------- reading
+
+    def check_query(self, query: Query) -> None:
+        """Refuse a query whose filter or sort tells something about a hidden field.
+
+        Raises:
+            Forbidden: It names one, or what one is inside of.
+        """
+        for path in (*filter_paths(query.filter), *(path for path, _ in query.sort)):
+            if self.hidden.below(path) is not None:
+                raise forbidden(path, "filtered or sorted by")
+
+    def projection(self, names: Sequence[str] | None) -> Projection:
+        """Return what is read of documents.
+
+        What is named may have hidden fields in it, since MongoDB doesn't pick and leave out at
+        once. They are taken out by :meth:`shown`, as from whatever else is shown.
+
+        Args:
+            names: What is asked for; None for all there is.
+
+        Raises:
+            Forbidden: A hidden field is asked for.
+        """
+        if names is None:
+            return dict.fromkeys(self.hidden, 0)
+        for name in names:
+            if self.hidden.below(name) == {}:
+                raise forbidden(name, "read")
+        return list(names)
+
+    def shown(self, documents: Sequence[Document]) -> Sequence[Document]:
+        """Return documents without the hidden fields."""
+        tree = self.hidden.tree
+        return [without(document, tree) for document in documents] if tree else documents
+
+    def unname(self, conflict: Conflict) -> None:
+        """Take the names of hidden fields out of an error that names what is in the way."""
+        names = conflict.field_errors or {}
+        if any(self.hidden.below(name) is not None for name in names):
+            conflict.detail = "Another document has the same value in a unique field."
+            conflict.field_errors = None
+
+    # ------------------------------------------------------------------------------- writing
+
+    def check_new(self, document: Document) -> None:
+        """Refuse a new document with a field that its client can't write.
+
+        Raises:
+            Forbidden: It has one.
+        """
+        _check_value(self.protected.tree, document, "")
+
+    def check_update(self, update: Update, *, many: bool) -> bool:
+        """Refuse an update that names what a client can't write.
+
+        Args:
+            update: As the client may say it.
+            many: Whether it is meant for many documents.
+
+        Returns:
+            Whether it depends on what is stored, see :meth:`kept_in_update`.
+
+        Raises:
+            Forbidden: It names a protected field, or takes one away with what is around it.
+        """
+        depends = False
+        for operator, arguments in update.items():
+            for path, argument in arguments.items():
+                for one in (path, argument) if operator == "$rename" else (path,):
+                    below = self.protected.below(one)
+                    if below is None:
+                        continue
+                    sent_back = not many and below == {} and self.hidden.below(one) != {}
+                    if operator == "$set" and (below or sent_back):
+                        depends = True
+                    elif operator == "$push" and below and _only_adds(argument):
+                        _check_value(below, argument, path)
+                    else:
+                        raise forbidden(one, "written")
+        return depends
+
+    def kept_in_update(self, update: Update, stored: Document) -> Update:
+        """Return an update that keeps what is stored in protected fields.
+
+        Args:
+            update: One that :meth:`check_update` lets pass.
+            stored: The whole document.
+
+        Raises:
+            Forbidden: It would write a read-only field, or take a protected one away.
+        """
+        kept: Document = {}
+        for path, value in update.get("$set", {}).items():
+            below = self.protected.below(path)
+            if below is None:
+                kept[path] = value
+                continue
+            was = _lookup(stored, path)
+            hidden = self.hidden.below(path) or {}
+            if below == {}:
+                if was is MISSING or not is_same(without(was, hidden), value):
+                    raise forbidden(path, "written")
+            else:
+                kept[path] = _Keeping(self).value(below, hidden, was, value, path)
+        changed = {**update, "$set": kept}
+        return changed if kept else {name: one for name, one in changed.items() if name != "$set"}
+
+    def kept_in_replacement(self, document: Document, stored: Document) -> Document:
+        """Return a document that keeps what is stored in protected fields.
+
+        Args:
+            document: What is to stand in the place of the other.
+            stored: The whole other one.
+
+        Raises:
+            Forbidden: It would write a read-only field, or take a protected one away.
+        """
+        tree, hidden = self.protected.tree, self.hidden.tree
+        kept: Document = _Keeping(self).value(tree, hidden, stored, document, "")
+        return kept
+
+
+def forbidden(path: str, verb: str) -> Forbidden:
+    """Return the error for a field that a client may not use.
+
+    Args:
+        path: As the client named it.
+        verb: What can't be done with it.
+    """
+    reason = f"It can't be {verb}."
+    return Forbidden("policy.field", f"{path} can't be {verb}.", field_errors={path: [reason]})
+
+
+def filter_paths(filter: Filter) -> Iterator[str]:
+    """Yield the paths that a filter names."""
+    for name, argument in filter.items():
+        if name in {"$and", "$or", "$nor"}:
+            for member in argument:
+                yield from filter_paths(member)
+        else:
+            yield name
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same to MongoDB, but for the order of keys."""
+    one, other = as_object(one), as_object(other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return order(one) == order(other)
+
+
+def _lookup(document: Document, path: str) -> Any:
+    try:
+        return value_at(document, path)
+    except LookupError:
+        return MISSING
+
+
+def _only_adds(argument: Any) -> bool:
+    """Tell whether the argument of ``$push`` leaves what is in the list as it is."""
+    return not isinstance(argument, dict) or argument.keys().isdisjoint({"$slice", "$sort"})
+
+
+def _check_value(tree: Tree, value: Any, place: str) -> None:
+    """Refuse a value that has something in a protected place.
+
+    Args:
+        tree: What is protected, below the place.
+        value: What is to be stored there.
+        place: Its path.
+    """
+    value = as_object(value)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            path = f"{place}.{name}" if place else name
+            if name == "$each":
+                _check_value(tree, item, place)
+            elif name in tree:
+                if not tree[name]:
+                    raise forbidden(path, "written")
+                _check_value(tree[name], item, path)
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(tree, item, place)
+
+
+class _Keeping:
+    """Keeps what is stored in protected fields while a client writes what is around them.
+
+    What is decided depends on what the client can see, never on what is hidden.
+    """
+
+    def __init__(self, protection: Protection) -> None:
+        self._hidden = protection.hidden
+
+    def value(self, tree: Tree, hidden: Tree, stored: Any, sent: Any, place: str) -> Any:
+        """Return what is to be stored in a place with protected fields inside.
+
+        Args:
+            tree: What is protected below it.
+            hidden: What of that is hidden.
+            stored: What is stored in it, or MISSING.
+            sent: What the client wants to be there.
+            place: Its path.
+        """
+        stored = as_object(stored)
+        if stored is MISSING or not _holds(tree, hidden, stored):
+            _check_value(tree, sent, place)
+            return sent
+        if isinstance(stored, dict) and isinstance(as_object(sent), dict):
+            return self._object(tree, hidden, stored, as_object(sent), place)
+        if isinstance(stored, list) and isinstance(sent, list):
+            return self._list(tree, hidden, stored, sent, place)
+        raise forbidden(place, "written like this, since it holds what you can't write")
+
+    def _object(
+        self, tree: Tree, hidden: Tree, stored: Document, sent: Document, place: str
+    ) -> Document:
+        if _is_identical(without(stored, hidden), sent):
+            return stored
+        kept: Document = {}
+        for name, value in sent.items():
+            path = f"{place}.{name}" if place else name
+            below, hidden_below = tree.get(name), hidden.get(name, {})
+            was = stored.get(name, MISSING)
+            if below is None:
+                kept[name] = value
+            elif below:
+                kept[name] = self.value(below, hidden_below, was, value, path)
+            elif (
+                (name in hidden and not hidden[name])
+                or was is MISSING
+                or not is_same(without(was, hidden_below), value)
+            ):
+                raise forbidden(path, "written")
+            else:
+                kept[name] = was
+        for name, below in tree.items():
+            if name in sent or name not in stored:
+                continue
+            if below and _holds(below, hidden.get(name, {}), stored[name]):
+                path = f"{place}.{name}" if place else name
+                raise forbidden(path, "left out, since it holds what you can't write")
+            if not below:
+                kept[name] = stored[name]
+        return kept
+
+    def _list(
+        self, tree: Tree, hidden: Tree, stored: list[Any], sent: list[Any], place: str
+    ) -> list[Any]:
+        shown = [without(item, hidden) for item in stored]
+        before = pair(sent, shown, _is_identical)
+        gone = set(range(len(stored))) - set(before)
+        if any(_holds(tree, hidden, stored[index]) for index in gone):
+            raise forbidden(place, "made shorter, since it holds what you can't write")
+        return [
+            self.value(
+                tree, hidden, MISSING if was is None else stored[was], item, f"{place}.{index}"
+            )
+            for index, (item, was) in enumerate(zip(sent, before, strict=True))
+        ]
+
+
+def pair(
+    sent: Sequence[Any], shown: Sequence[Any], same: Callable[[Any, Any], bool]
+) -> list[int | None]:
+    """Return, for each item of a list that is sent back, the index that it had; None if it is new.
+
+    That is the item which it equals, at the same place if possible; for one that was changed, the
+    one at the same place, unless the list has become shorter.
+    """
+    left = dict.fromkeys(range(len(shown)))
+    before: list[int | None] = []
+    for index, item in enumerate(sent):
+        places = [index, *left] if index in left else left
+        found = next((place for place in places if same(shown[place], item)), None)
+        before.append(found)
+        if found is not None:
+            del left[found]
+    if len(sent) >= len(shown):
+        for index, found in enumerate(before):
+            if found is None and index in left:
+                before[index] = index
+    return before
+
+
+def _is_identical(one: Any, other: Any) -> bool:
+    """Tell whether two values are stored as the same bytes."""
+    return bson.encode({"": one}) == bson.encode({"": other})
+
+
+def _holds(tree: Tree, hidden: Tree, value: Any) -> bool:
+    """Tell whether there is, or may be for all that a client knows, something protected in a value.
+
+    Args:
+        tree: What is protected.
+        hidden: What of that is hidden.
+        value: As it is stored.
+    """
+    value = as_object(value)
+    if isinstance(value, list):
+        return any(_holds(tree, hidden, item) for item in value)
+    if not isinstance(value, Mapping):
+        return False
+    for name, below in tree.items():
+        if not below:
+            if name in value or (name in hidden and not hidden[name]):
+                return True
+        elif name in value and _holds(below, hidden.get(name, {}), value[name]):
+            return True
+    return False

@@ -1,0 +1,316 @@
+"""Hostile input, one of each kind: what must become a clear 4xx and change nothing.
+
+Requests go to the policy of :mod:`tests.attacks.world`, from a caller to whom no row rule applies;
+bytes go to servers over sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A request that must be refused.
+
+    Attributes:
+        body: Sent as JSON; bytes are sent as they stand.
+        code: That of the problem.
+        reaches: Whether the database has to be asked before it can be refused.
+    """
+
+    name: str
+    method: str
+    url: str
+    status: int
+    code: str
+    body: Any = None
+    reaches: bool = False
+
+    @property
+    def raw(self) -> bytes | None:
+        """The body as bytes."""
+        if self.body is None or isinstance(self.body, bytes):
+            return self.body
+        return json.dumps(self.body).encode()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _get(name: str, query: str, code: str, status: int = 400) -> Attack:
+    return Attack(name, "GET", f"/api/rockets?{query}", status, code)
+
+
+def _post(name: str, body: Any, code: str, status: int = 400) -> Attack:
+    return Attack(name, "POST", "/api/rockets", status, code, body)
+
+
+def _patch(name: str, body: Any, code: str = "body.invalid_update", status: int = 400) -> Attack:
+    return Attack(name, "PATCH", "/api/rockets/x", status, code, body)
+
+
+def _deep(opening: str, middle: str, closing: str, depth: int) -> bytes:
+    return (opening * depth + middle + closing * depth).encode()
+
+
+_QUERIES = [
+    _get("$where as a field", "$where=1", "query.invalid_field"),
+    _get("$where percent-encoded", "%24where=sleep(1)", "query.invalid_field"),
+    _get("$where deep in a path", "a.$where=1", "query.invalid_field"),
+    _get("$where as an operator", "a=$where[str].1", "query.unknown_operator"),
+    _get("$where in a group", "or=(a.$where[str].1)", "query.unknown_operator"),
+    _get("$where as a member", "or=($where.eq[str].1)", "query.invalid_field"),
+    _get("$expr", "$expr=[str].1", "query.invalid_field"),
+    _get("expr", "a=expr[str].1", "query.unknown_operator"),
+    _get("$function", "a=$function[str].1", "query.unknown_operator"),
+    _get("jsonSchema", "a=jsonSchema[str].1", "query.unknown_operator"),
+    _get("elemMatch", "a=elemMatch[str].1", "query.unknown_operator"),
+    _get("a hint of code", "a=[javascript].1", "query.unknown_hint"),
+    _get("$field in a projection", "_projection=$cost", "query.invalid_field"),
+    _get("a field of $ in a projection", "_projection=a.$", "query.invalid_field"),
+    _get("$field in a sort", "_sort=($cost:ascending)", "query.invalid_field"),
+    _get("NUL in a field", "a%00b=1", "query.invalid_field"),
+    _get("NUL in a projection", "_projection=a%00", "query.invalid_field"),
+    _get("an empty field", "=1", "query.invalid_field"),
+    _get("an empty part", "a..b=1", "query.invalid_field"),
+    _get("%ff in a value", "a=%ff", "query.malformed"),
+    _get("%ff in a field", "%ff=1", "query.malformed"),
+    _get("a lone surrogate", "a=%ED%A0%80", "query.malformed"),
+    _get("an overlong encoding", "a=%C0%AE", "query.malformed"),
+    _get("64 bits overflown by _skip", f"_skip={2**63}", "query.invalid_skip"),
+    _get("64 bits overflown by _limit", f"_limit={2**63}", "query.invalid_limit"),
+    _get("a number of 10,000 digits", f"_limit={'9' * 10_000}", "query.invalid_limit"),
+    _get("64 bits overflown by a value", f"a=[int].{2**63}", "query.invalid_value"),
+    _get("64 bits overflown in a list", f"a=in[list-int].[{2**63}]", "query.invalid_value"),
+    _get("NaN", "a=[float].NaN", "query.invalid_value"),
+    _get("infinity", "a=[float].1e999", "query.invalid_value"),
+    _get("digits of another script", "a=[int].%D9%A1", "query.invalid_value"),
+    _get("10,000 parentheses", f"or={'(' * 10_000}", "query.invalid_group"),
+    _get("10,000 groups", f"or={'(or' * 10_000}(", "query.too_complex"),
+    _get("a pattern that can't be read", "a=regex[str].(", "query.refused"),
+    _get("a hidden field in a filter", "cost=gt[int].5", "policy.field", 403),
+    _get("a hidden field in a group", "nor=(cost.gt[int].5)", "policy.field", 403),
+    _get("a hidden field in a list", "parts.0.serial=5", "policy.field", 403),
+    _get("a hidden field by a pattern", "cost=regex[str].^a", "policy.field", 403),
+    _get("what is around a hidden field", "supplier=exists[bool].true", "policy.field", 403),
+    _get("a hidden field in a sort", "_sort=(cost:ascending)", "policy.field", 403),
+    _get("a hidden field in a projection", "_projection=name,cost", "policy.field", 403),
+]
+
+_WRITES = [
+    _patch("$where as an update", {"$where": "1"}),
+    _patch("$expr as an update", {"$expr": {}}),
+    _patch("$function as an update", {"$function": {"body": "1"}}),
+    _patch("$where in a value", {"$set": {"a": {"$where": "1"}}}, "body.invalid_key"),
+    _patch("$function in a value", {"a": {"$function": {}}}, "body.invalid_key"),
+    _patch("$where in $pull", {"$pull": {"a": {"$where": "1"}}}, "body.invalid_key"),
+    _patch("a pattern in $pull", {"$pull": {"a": {"$in": [{"$regex": "x"}]}}}, "body.invalid_key"),
+    _patch("a pipeline", [{"$set": {"name": "$cost"}}], "body.wrong_type"),
+    _patch("an empty pipeline", [], "body.wrong_type"),
+    _patch("a positional operator", {"$set": {"a.$.b": 1}}, "body.invalid_key"),
+    _patch("all positions", {"$set": {"a.$[].b": 1}}, "body.invalid_key"),
+    _patch("$rename to $", {"$rename": {"name": "$x"}}, "body.invalid_key"),
+    _patch("$bit", {"$bit": {"thrust": {"and": 1}}}),
+    _patch("$setOnInsert", {"$setOnInsert": {"a": 1}}),
+    _patch("$rename from a hidden field", {"$rename": {"cost": "name"}}, "policy.field", 403),
+    _patch("$rename onto a hidden field", {"$rename": {"name": "cost"}}, "policy.field", 403),
+    _patch("$rename from around one", {"$rename": {"supplier": "name"}}, "policy.field", 403),
+    _patch("$rename onto what is around one", {"$rename": {"name": "meta"}}, "policy.field", 403),
+    _patch("$rename onto a read-only one", {"$rename": {"draft": "approved"}}, "policy.field", 403),
+    _patch("$rename from a read-only one", {"$rename": {"approved": "a"}}, "policy.field", 403),
+    _patch("$unset of a read-only field", {"$unset": {"approved": ""}}, "policy.field", 403),
+    _patch("$unset of what is around one", {"$unset": {"audit": ""}}, "policy.field", 403),
+    _patch("$max on a hidden field", {"$max": {"cost": 5}}, "policy.field", 403),
+    _patch("$push of a hidden field", {"$push": {"parts": {"serial": 5}}}, "policy.field", 403),
+    _patch("$pull by a hidden field", {"$pull": {"parts": {"serial": 5}}}, "policy.field", 403),
+    _patch("$sort by a hidden field", {"$push": {"parts": {"$each": [], "$sort": {"serial": 1}}}},
+           "policy.field", 403),
+    _patch("a hidden field below a reference",
+           {"$push": {"parts": {"$ref": "c", "$id": 1, "serial": 5}}}, "policy.field", 403),
+    _patch("another _id", {"_id": "y"}),
+    _post("an empty key", {"": 1}, "body.invalid_key"),
+    _post("an empty key, deep", {"a": [{"b": {"": 1}}]}, "body.invalid_key"),
+    _post("a dotted key", {"a.b": 1}, "body.invalid_key"),
+    _post("a dotted key, deep", {"a": {"b.c": 1}}, "body.invalid_key"),
+    _post("a $-led key", {"$set": {"a": 1}}, "body.invalid_key"),
+    _post("a $-led key, deep", {"a": [{"$gt": ""}]}, "body.invalid_key"),
+    _post("an operator as an _id", {"_id": {"$gt": ""}}, "body.invalid_key"),
+    _post("NUL in a key", {"a\0b": 1}, "body.invalid_key"),
+    _post("NUL in a pattern", {"a": {"$regularExpression": {"pattern": "\0", "options": ""}}},
+          "body.invalid_value"),
+    _post("a lone surrogate in a value", b'{"a": "\\ud800"}', "body.malformed"),
+    _post("a lone surrogate in a key", b'{"\\udfff": 1}', "body.malformed"),
+    _post("bytes that aren't UTF-8", b'{"a": "\xff"}', "body.malformed"),
+    _post("surrogates in UTF-8", b'{"a": "\xed\xa0\x80"}', "body.malformed"),
+    _post("UTF-16", '{"a": 1}'.encode("utf-16"), "body.malformed"),
+    _post("a key twice", b'{"a": 1, "a": 2}', "body.duplicate_key"),
+    _post("a key twice, once escaped", b'{"a": 1, "\\u0061": 2}', "body.duplicate_key"),
+    _post("JSON, 100,000 deep", _deep("[", "", "]", 100_000), "body.too_deep"),
+    _post("an object, 100,000 deep", _deep('{"a":', "1", "}", 100_000), "body.too_deep"),
+    _post("an object, 101 deep", _deep('{"a":', "1", "}", 101), "body.too_deep"),
+    _post("100,000 brackets that never close", b"[" * 100_000, "body.too_deep"),
+    _post("64 bits overflown", b'{"a": 9223372036854775808}', "body.invalid_value"),
+    _post("64 bits overflown, below", b'{"a": -9223372036854775809}', "body.invalid_value"),
+    _post("an integer of 10,000 digits", b'{"a": 1%s}' % (b"0" * 10_000), "body.malformed"),
+    _post("32 bits overflown", {"a": {"$numberInt": "2147483648"}}, "body.invalid_value"),
+    _post("64 bits overflown in a text", {"a": {"$numberLong": str(2**63)}}, "body.invalid_value"),
+    _post("a decimal of 35 digits", {"a": {"$numberDecimal": "1" * 35}}, "body.invalid_value"),
+    _post("NaN in a body", b'{"a": NaN}', "body.malformed"),
+    _post("infinity in a body", b'{"a": Infinity}', "body.malformed"),
+    _post("1e400", b'{"a": 1e400}', "body.malformed"),
+    _post("a body of more than 1 MiB", b'"%s"' % (b"x" * 2**20), "body.too_large", 413),
+    _post("a hidden field", {"cost": 1}, "policy.field", 403),
+    _post("a hidden field in an object", {"supplier": {"contact": 1}}, "policy.field", 403),
+    _post("a hidden field in a list", {"parts": [[{"serial": 1}]]}, "policy.field", 403),
+    _post("a read-only field", {"approved": True}, "policy.field", 403),
+    Attack("a bulk write without a filter", "DELETE", "/api/rockets", 403, "bulk.unfiltered"),
+    Attack("a bulk write with a filter that is always true", "DELETE",
+           "/api/rockets?or=(a.nin[list-int].[],_id.exists[bool].true)", 403, "bulk.too_many",
+           reaches=True),
+    Attack("a bulk write that asks about a hidden field", "PATCH",
+           "/api/rockets?cost=gt[int].5", 403, "policy.field", {"$set": {"name": "x"}}),
+    Attack("a bulk $rename of a hidden field", "PATCH", "/api/rockets?name=x", 403,
+           "policy.field", {"$rename": {"cost": "name"}}),
+    Attack("%ff in an id", "GET", "/api/rockets/[int].%ff", 400, "id.invalid"),
+    Attack("an id of 64 bits and more", "PUT", f"/api/rockets/[int].{2**63}", 400, "id.invalid",
+           {"a": 1}),
+]  # fmt: skip
+
+ATTACKS: tuple[Attack, ...] = (*_QUERIES, *_WRITES)
+
+#: Texts that would break a line of a log, or write to a terminal.
+LOG_BREAKERS = (
+    "\r\n[ERROR] falcorest: forged",
+    "\n[ERROR] falcorest: forged",
+    "\x1b[2J\x1b]0;title\x07",
+    "\x85[ERROR] falcorest: forged",
+    "\u2028[ERROR] falcorest: forged",
+    "\u202e",
+    "\x00",
+)
+
+# -------------------------------------------------------------------------------- over sockets
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """What is sent to a server as it stands; ``TOKEN`` in it is a good access token.
+
+    Attributes:
+        statuses: With which it may be answered. None of them: the connection may just be closed.
+        answers: The most answers that there may be.
+    """
+
+    name: str
+    data: bytes
+    statuses: tuple[int, ...] = (400,)
+    answers: int = 1
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _request(line: str, *headers: str, body: bytes = b"") -> bytes:
+    head = (line, "Host: x", "Authorization: Bearer TOKEN", *headers, "", "")
+    return "\r\n".join(head).encode("latin-1") + body
+
+
+_JSON = "Content-Type: application/json"
+_POST = "POST /api/rockets HTTP/1.1"
+_GET = "GET /api/rockets HTTP/1.1"
+#: A request within a body: it must never be taken for one.
+_SMUGGLED = _request("PUT /api/rockets/smuggled HTTP/1.1", "Content-Length: 2", body=b"{}")
+_CHUNKED = b"0\r\n\r\n" + _SMUGGLED
+
+_STORED = b'{"_id": "stored"}'
+_HUGE = 2**40
+
+SOCKET_ATTACKS: tuple[Bytes, ...] = (
+    Bytes("Content-Length and chunked",
+          _request(_POST, _JSON, f"Content-Length: {len(_CHUNKED)}", "Transfer-Encoding: chunked",
+                   body=_CHUNKED)),
+    Bytes("chunked and Content-Length",
+          _request(_POST, _JSON, "Transfer-Encoding: chunked", "Content-Length: 5",
+                   body=_CHUNKED)),
+    Bytes("two lengths that differ",
+          _request(_POST, _JSON, f"Content-Length: {len(_CHUNKED)}", "Content-Length: 5",
+                   body=_CHUNKED)),
+    Bytes("a list of lengths",
+          _request(_POST, _JSON, "Content-Length: 5, 6", body=_CHUNKED)),
+    Bytes("a negative length", _request(_POST, _JSON, "Content-Length: -1", body=_SMUGGLED)),
+    Bytes("a length with a sign", _request(_POST, _JSON, "Content-Length: +5", body=_CHUNKED)),
+    Bytes("a length that is no number", _request(_POST, _JSON, "Content-Length: x")),
+    Bytes("a length beyond 64 bits",
+          _request(_POST, _JSON, f"Content-Length: {2**64}"), (400, 413)),
+    Bytes("a coding that nobody knows",
+          _request(_POST, _JSON, "Transfer-Encoding: xchunked", body=_CHUNKED), (400, 501)),
+    Bytes("chunked that isn't the last coding",
+          _request(_POST, _JSON, "Transfer-Encoding: chunked, identity", body=_CHUNKED),
+          (400, 501)),
+    Bytes("a space before the colon",
+          _request(_POST, _JSON, "Transfer-Encoding : chunked", "Content-Length: 5",
+                   body=_CHUNKED)),
+    Bytes("a folded header",
+          _request(_POST, _JSON, "Transfer-Encoding:\r\n chunked", body=b"0\r\n\r\n")),
+    Bytes("a chunk beyond 64 bits",
+          _request(_POST, _JSON, "Transfer-Encoding: chunked", body=b"FFFFFFFFFFFFFFFFF\r\nx\r\n")),
+    Bytes("a chunk size that is no number",
+          _request(_POST, _JSON, "Transfer-Encoding: chunked", body=b"x\r\n\r\n")),
+    Bytes("a body that is announced as huge",
+          _request(_POST, _JSON, f"Content-Length: {_HUGE}", body=b"{}"), (413,)),
+    Bytes("chunks of 2 MiB",
+          _request(_POST, _JSON, "Transfer-Encoding: chunked",
+                   body=b"100000\r\n" + b"x" * 2**20 + b"\r\n100000\r\n" + b"x" * 2**20 + b"\r\n"
+                   b"0\r\n\r\n"), (400, 413)),
+    Bytes("a header of 300 KB", _request(_GET, f"X-A: {'a' * 300_000}"), (200, 400, 431)),
+    Bytes("3,000 headers",
+          _request(_GET, *(f"X-{n}: {'a' * 90}" for n in range(3000))), (400, 431)),
+    Bytes("an address of 300 KB", _request(f"GET /api/rockets?a={'a' * 300_000} HTTP/1.1"),
+          (400, 414, 431)),
+    Bytes("a method of 1,000 letters", _request(f"{'A' * 1000} /api/rockets HTTP/1.1"), (400, 405)),
+    Bytes("NUL in the address", _request("GET /api/rockets/\0 HTTP/1.1"), (400, 404)),
+    Bytes("NUL in a header", _request(_GET, "X-A: a\0b"), (200, 400)),
+    Bytes("a lone CR in a header", _request(_GET, "X-A: a\rX-B: b"), (200, 400)),
+    Bytes("no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    Bytes("HTTP/9.9", _request("GET /api/rockets HTTP/9.9"), (200, 400, 505)),
+)  # fmt: skip
+
+
+def attack_server(port: int, token: str) -> list[bytes]:
+    """Send each attack on a connection of its own, all at once; return all that comes back."""
+    with ThreadPoolExecutor(len(SOCKET_ATTACKS)) as pool:
+        sent = [one.data.replace(b"TOKEN", token.encode()) for one in SOCKET_ATTACKS]
+        return list(pool.map(lambda data: talk(port, data), sent))
+
+
+def talk(port: int, data: bytes, patience: float = 1.0) -> bytes:
+    """Send bytes and return what comes back, until nothing more does."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+        try:
+            connection.sendall(data)
+            while piece := connection.recv(65536):
+                answer += piece
+        except OSError:
+            # NOTE: the server has hung up in the middle, or says nothing more.
+            pass
+    return answer
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Return the statuses of the answers on one connection."""
+    lines = answer.split(b"\r\n")
+    return [
+        int(line[9:12]) for line in lines if line.startswith(b"HTTP/1.") and line[9:12].isdigit()
+    ]
+
+
+def text(value: str) -> str:
+    """Return a text as it stands in a path."""
+    return quote(value, safe="")

@@ -1,0 +1,75 @@
+"""What a caller may not see makes no difference: hundreds of requests to two databases.
+
+``python -m tests.attacks.two_databases 10000`` tries more. A property is worth what it finds, so
+holes are made on purpose here, each of which it must find.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from falcorest.policy import Policy
+from falcorest.protection import Protection
+from falcorest.rows import Rows
+from tests.attacks.two_databases import Trial, two_apis
+from tests.support import Api
+
+SEED = 20261122
+
+
+@pytest.fixture(scope="module")
+def in_memory() -> Iterator[list[Api]]:
+    with two_apis("mongomock://", "two") as apis:
+        yield apis
+
+
+@pytest.mark.live
+def test_on_a_replica_set(mongo_uri: str) -> None:
+    with two_apis(mongo_uri, f"two_{uuid.uuid4().hex[:8]}") as apis:
+        report = Trial(apis, SEED).run(240)
+    assert report.differences == []
+    assert report.accepted > 0.4, "requests that are refused try nothing"
+
+
+@pytest.mark.live
+def test_on_a_standalone_server(standalone_uri: str) -> None:
+    with two_apis(standalone_uri, f"two_{uuid.uuid4().hex[:8]}") as apis:
+        report = Trial(apis, SEED + 1000).run(80)
+    assert report.differences == []
+
+
+def test_in_memory(in_memory: list[Api]) -> None:
+    report = Trial(in_memory, SEED + 2000).run(400)
+    assert report.differences == []
+    assert {200, 201, 204, 400, 401, 403, 404, 409, 422} <= report.statuses.keys()
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+#: What is left out of the policy: where, and what does something else in its place.
+HOLES: dict[str, tuple[type, str, Any]] = {
+    "filters by what is hidden": (Protection, "check_query", _nothing),
+    "shows what is hidden": (Protection, "shown", lambda self, documents: documents),
+    "creates with what is hidden": (Protection, "check_new", _nothing),
+    "updates what is protected": (Protection, "check_update", lambda *args, **kwargs: False),
+    "sets what is around it": (Protection, "kept_in_update", lambda self, update, was: update),
+    "replaces all": (Protection, "kept_in_replacement", lambda self, document, stored: document),
+    "shows all rows": (Policy, "rows_of", _nothing),
+    "moves documents out of sight": (Rows, "require", _nothing),
+    "makes documents of nobody": (Rows, "stamp", lambda self, document: document),
+    "forgets what an update moves": (Rows, "touched_by", lambda self, update: False),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+def test_a_hole_is_found(in_memory: list[Api], monkeypatch: pytest.MonkeyPatch, hole: str) -> None:
+    kind, name, replacement = HOLES[hole]
+    monkeypatch.setattr(kind, name, replacement)
+    report = Trial(in_memory, SEED).run(2000, most_differences=1)
+    assert report.differences
