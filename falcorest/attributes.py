@@ -10,7 +10,7 @@ import marshmallow
 
 from falcorest.errors import ConfigurationError
 from falcorest.operators import Operator
-from falcorest.policy import RULES, Policy
+from falcorest.policy import Policy
 
 
 class Attributes:
@@ -43,17 +43,9 @@ class Attributes:
         transactional: Whether bulk writes run in a transaction where the database has them.
             MongoDB has none for capped and time-series collections.
         require_index: Whether a filter or a sort that no index serves is refused.
-        hidden: Stored paths that clients don't see; without a schema, which says it by
-            ``load_only`` and by what it leaves out.
-        readonly: Stored paths that clients don't write; without a schema, which says it by
-            ``dump_only``.
-        read: The roles that may read: ``public``, ``authenticated``, or those of users; None
-            for everybody.
-        write: The roles that may write; None for everybody.
-        rows: By role, a MongoDB filter that all documents follow which are there for it.
-        owner: The stored name of the user to whom a document belongs. It is set when the
-            document is made, and documents of others are not there.
-        unrestricted: Roles to which neither rows nor owner applies.
+        policy: Who may do what with which fields and documents, by the names of
+            :data:`falcorest.policy.RULES`; stored names. With a schema, ``hidden`` and
+            ``readonly`` aren't said here, but by what is in it, ``load_only`` and ``dump_only``.
     """
 
     collection: ClassVar[str | None] = None
@@ -76,13 +68,7 @@ class Attributes:
     uri_prefix: ClassVar[str | None] = None
     transactional: ClassVar[bool] = True
     require_index: ClassVar[bool] = False
-    hidden: ClassVar[Sequence[str]] = ()
-    readonly: ClassVar[Sequence[str]] = ()
-    read: ClassVar[Sequence[str] | None] = None
-    write: ClassVar[Sequence[str] | None] = None
-    rows: ClassVar[Mapping[str, Any]] = {}
-    owner: ClassVar[str | None] = None
-    unrestricted: ClassVar[Sequence[str]] = ()
+    policy: ClassVar[Mapping[str, Any]] = {}
 
     #: The hooks and permissions that are the author's own.
     overridden: ClassVar[frozenset[str]] = frozenset()
@@ -91,16 +77,15 @@ class Attributes:
     _policy: ClassVar[Policy | None] = None
 
     @classmethod
-    def policy(cls) -> Policy:
+    def compiled_policy(cls) -> Policy:
         """Return the policy that the class declares.
 
         Raises:
-            ConfigurationError: It is no policy; each line starts with the name of an attribute.
+            ConfigurationError: It is none; there is a line for each rule that is wrong.
         """
         made: Policy | None = vars(cls).get("_policy")
         if made is None:
-            rules = {name: getattr(cls, name) for name in RULES}
-            made = cls._policy = Policy.of(rules, cls.bulk_update_limit)
+            made = cls._policy = Policy.of(cls.policy, cls.bulk_update_limit)
         return made
 
 
@@ -110,7 +95,6 @@ _LIMIT = ((int, type(None)), "a whole number or None")
 _TEXT = ((str, type(None)), "a string")
 _DICT = ((Mapping,), "a dict")
 _FLAG = ((bool,), "true or false")
-_ROLES = ((list, tuple, type(None)), "a list of roles")
 
 #: What each attribute of a Resource holds.
 ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -134,13 +118,7 @@ ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
     "uri_prefix": _TEXT,
     "transactional": _FLAG,
     "require_index": _FLAG,
-    "hidden": _NAMES,
-    "readonly": _NAMES,
-    "read": _ROLES,
-    "write": _ROLES,
-    "rows": _DICT,
-    "owner": _TEXT,
-    "unrestricted": _NAMES,
+    "policy": _DICT,
 }
 
 
@@ -176,15 +154,15 @@ def check_attributes(resource: type[Any]) -> None:
     if problems:
         raise ConfigurationError(*problems)
     try:
-        policy: Policy = resource.policy()
+        policy: Policy = resource.compiled_policy()
     except ConfigurationError as error:
         raise ConfigurationError(
-            *(f"{resource.__name__}.{problem}" for problem in error.problems)
+            *(f"{resource.__name__}.policy: {problem}" for problem in error.problems)
         ) from error
     if policy.protection.protected and has_schema(resource):
         raise ConfigurationError(
-            f"{resource.__name__}: hidden and readonly are for resources without a schema; with "
-            "one, load_only and dump_only say it, and what isn't a field of it isn't there."
+            f"{resource.__name__}.policy: hidden and readonly are for resources without a schema; "
+            "with one, load_only and dump_only say it, and what isn't a field of it isn't there."
         )
 
 

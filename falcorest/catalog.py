@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.errors import InvalidName, OperationFailure, PyMongoError
+from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 
 from falcorest.database import MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
@@ -117,7 +118,9 @@ def _provide(
         )
     elif collection not in found:
         try:
-            database.create_collection(collection)
+            with suppress(CollectionInvalid):
+                # NOTE: another resource may have made it already.
+                database.create_collection(collection)
         except (InvalidName, OperationFailure):
             yield f"COLLECTIONS: {collection!r} can't be the name of a collection."
 

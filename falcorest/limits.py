@@ -23,7 +23,7 @@ def _limit(default: int, help: str, code: str, most: int = MOST) -> Any:
 class Limits:
     """How much a request may ask for.
 
-    :data:`LIMITS` says what each of them counts.
+    ``LIMITS`` says what each of them counts.
 
     Raises:
         ConfigurationError: One is no whole number, less than 1, or more than it can be.

@@ -59,8 +59,7 @@ class Middleware:
             raise method_not_allowed(view.allowed("_item" if is_item else ""))
         if view.authentication_methods:
             req.env[CHALLENGE] = view.challenge
-            public = view.policy.is_public(method)
-            required = req.method not in view.public_methods if public is None else not public
+            required = not view.policy.is_public(method, req.method, view.public_methods)
             set_user(req, authenticate(req, view.authentication_methods, required=required))
         elif user_of(req) is None:
             set_user(req, None)

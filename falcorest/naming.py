@@ -35,7 +35,7 @@ _HOOKS = frozenset(
         *("get_fields", "get_optional_fields", "get_max_limit", "get_objects", "get_object"),
         *("validate_request", "create_object", "update_object", "delete_object", "serialize"),
         *("handle_serialization_error", "has_read_permission", "has_add_permission"),
-        *("has_change_permission", "has_delete_permission", "policy"),
+        *("has_change_permission", "has_delete_permission", "compiled_policy"),
     )
 )
 
@@ -289,7 +289,8 @@ class Names:
                 self.wrong("related_resources", f"{name!r}: {problem}")
             for one in self._kinds_of(name, related):
                 unused = sorted(one.overridden.difference(_EMBEDDED_HOOKS))
-                unused += ["save_related_fields"] if one.save_related_fields else []
+                said = ("save_related_fields", "policy")
+                unused += [what for what in said if getattr(one, what)]
                 for what in unused:
                     problem = f"{one.__name__} is embedded, where {what} has no effect."
                     self.wrong("related_resources", f"{name!r}: {problem}")
@@ -345,6 +346,9 @@ class Names:
                     "child_document_resources",
                     f"{key!r}: {child.__name__} needs a schema, and no collection of its own.",
                 )
+            elif child.policy not in ({}, resource.policy):
+                problem = f"{child.__name__}.policy has no effect; that of the collection holds."
+                self.wrong("child_document_resources", f"{key!r}: {problem}")
             else:
                 self.children[key] = child
         if given and resource.type_field is None:

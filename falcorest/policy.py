@@ -6,7 +6,7 @@ path that forgets it can't exist, because there is no other path to the collecti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,6 +67,8 @@ class Policy:
         problems: list[str] = []
         for name, value in rules.items():
             try:
+                if name not in RULES:
+                    raise ConfigurationError("there is no such rule.")
                 _CHECKS[name](value)
             except ConfigurationError as error:
                 problems.extend(f"{name}: {problem}" for problem in error.problems)
@@ -112,10 +114,19 @@ class Policy:
             not method.writes or self.may_write(caller)
         )
 
-    def is_public(self, method: type[Method]) -> bool | None:
-        """Tell whether a method needs no login; None if nothing is said of that."""
-        said = self.write if method.writes else self.read
-        return None if said is None else PUBLIC in said
+    def is_public(self, method: type[Method], verb: str, public: Container[str]) -> bool:
+        """Tell whether a method needs no login.
+
+        Args:
+            method: What is asked for.
+            verb: The HTTP method.
+            public: The HTTP methods that need none where nothing is said of it here.
+        """
+        if self.read is None and self.write is None:
+            return verb in public
+        readable = "GET" in public if self.read is None else PUBLIC in self.read
+        writable = verb in public if self.write is None else PUBLIC in self.write
+        return (readable or not method.reads) and (writable or not method.writes)
 
     def rows_of(self, caller: Caller) -> Rows | None:
         """Return which documents are there for a caller; None for all of them."""

@@ -264,8 +264,6 @@ class _Keeping:
     def _object(
         self, tree: Tree, hidden: Tree, stored: Document, sent: Document, place: str
     ) -> Document:
-        if _is_identical(without(stored, hidden), sent):
-            return stored
         kept: Document = {}
         for name, value in sent.items():
             path = f"{place}.{name}" if place else name
@@ -283,15 +281,18 @@ class _Keeping:
                 raise forbidden(path, "written")
             else:
                 kept[name] = was
-        for name, below in tree.items():
-            if name in sent or name not in stored:
+        for name, was in stored.items():
+            below = tree.get(name)
+            if below is None or name in sent:
                 continue
-            if below and _holds(below, hidden.get(name, {}), stored[name]):
+            if below and _holds(below, hidden.get(name, {}), was):
                 path = f"{place}.{name}" if place else name
                 raise forbidden(path, "left out, since it holds what you can't write")
             if not below:
-                kept[name] = stored[name]
-        return kept
+                kept[name] = was
+        # NOTE: the place of what is kept is not a change, which the answer would count.
+        same = _is_identical(without(kept, hidden), without(stored, hidden))
+        return stored if same else kept
 
     def _list(
         self, tree: Tree, hidden: Tree, stored: list[Any], sent: list[Any], place: str

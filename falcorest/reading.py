@@ -360,7 +360,9 @@ class Reader:
         kind = relation.resource
         if kind.collection is None:
             return self._of(kind, self.depth)
-        return self._of(kind, self.depth - 1, self.service.sibling(kind.collection, kind.policy()))
+        return self._of(
+            kind, self.depth - 1, self.service.sibling(kind.collection, kind.compiled_policy())
+        )
 
     @property
     def has_rules(self) -> bool:

@@ -6,6 +6,7 @@ follows them is judged here, so a rule is made of operators that falcorest evalu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -101,7 +102,7 @@ def read_rule(rule: Any) -> Filter:
     try:
         matcher(read)({})
         bson.encode(read)
-    except (BSONError, ValueError, TypeError, NotImplementedError, OverflowError) as error:
+    except (BSONError, OverflowError, NotImplementedError, re.error) as error:
         raise ConfigurationError(f"it can't be read: {error}") from error
     return read
 
@@ -132,10 +133,18 @@ def _read_condition(field: str, condition: Any) -> Any:
             raise ConfigurationError(f"{field}: {name} takes a list.")
         if name == "$not" and not _is_condition(argument):
             raise ConfigurationError(f"{field}: $not takes an object of operators.")
-    return {
-        name: _read_condition(field, argument) if name == "$not" else _read_value(field, argument)
-        for name, argument in condition.items()
-    }
+    return {name: _read_argument(field, name, condition[name]) for name in condition}
+
+
+def _read_argument(field: str, name: str, argument: Any) -> Any:
+    if name == "$not":
+        return _read_condition(field, argument)
+    value = _read_value(field, argument)
+    try:
+        OPERATORS[name.removeprefix("$")].expression(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{field}: {name} can't take {argument!r}: {error}.") from error
+    return value
 
 
 def _is_condition(value: Any) -> bool:
@@ -146,7 +155,9 @@ def _read_value(field: str, value: Any) -> Any:
     try:
         return decode(_plain(value))
     except BodyError as error:
-        raise ConfigurationError(f"{field}: {error.detail}") from error
+        raise ConfigurationError(
+            f"{field}: {error.detail} Operators are {', '.join(RULE_OPERATORS)}."
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -265,7 +265,19 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
 
 
 def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
+    from waitress.channel import HTTPChannel
+    from waitress.parser import HTTPRequestParser, ParsingError
     from waitress.server import create_server
+
+    class Parser(HTTPRequestParser):  # type: ignore[misc]
+        def parse_header(self, header: bytes) -> None:
+            super().parse_header(header)
+            # APPSEC: waitress would serve what follows as another request (RFC 9112, 6.1).
+            if self.chunked and "CONTENT_LENGTH" in self.headers:
+                raise ParsingError("Content-Length and Transfer-Encoding")
+
+    class Channel(HTTPChannel):  # type: ignore[misc]
+        parser_class = Parser
 
     server = create_server(
         load(),
@@ -279,6 +291,7 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         # NOTE: whom to believe in this is for FALCOREST_TRUSTED_PROXIES to say.
         clear_untrusted_proxy_headers=False,
     )
+    server.channel_class = Channel
 
     def stop(signum: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(0)

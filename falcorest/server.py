@@ -159,7 +159,7 @@ def compile_view(
         "transactional": served.transactional,
         "require_index": settings.require_index,
     }
-    resource = type(f"{served.name}Resource", (Resource,), {**attributes, **own.rules})
+    resource = type(f"{served.name}Resource", (Resource,), {**attributes, "policy": own.rules})
     return type(
         f"{served.name}View",
         (ResourceView,),

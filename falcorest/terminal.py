@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from falcorest.embedded import Engine
 from falcorest.query import Document
 from falcorest.runner import Run
 from falcorest.server import public_methods
-from falcorest.settings import IN_MEMORY, Settings, is_resource_name
+from falcorest.settings import IN_MEMORY, ResourceSettings, Settings, is_resource_name
 
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -69,7 +69,9 @@ def resources(
         database: Is asked for counts.
         indexes: Whether the names of the indexes are shown.
     """
-    rows = [["Resource", "Collection", "Documents", *(["Indexes"] if indexes else [])]]
+    ruled = any(resource.rules for resource in settings.resources.values())
+    also = [*(["Indexes"] if indexes else []), *(["Policy"] if ruled else [])]
+    rows = [["Resource", "Collection", "Documents", *also]]
     for one in served:
         collection = database[one.collection]
         row = [f"{settings.prefix}/{one.name}", one.collection]
@@ -77,11 +79,27 @@ def resources(
             row.append("a view, read only")
         else:
             row.append(f"{collection.estimated_document_count():,}")
-            if indexes:
-                row.append(", ".join(sorted(collection.index_information())))
+        if indexes:
+            named = [] if one.read_only else sorted(collection.index_information())
+            row.append(", ".join(named))
+        if ruled:
+            row.append(_policy(settings.resources.get(one.name, ResourceSettings()).rules))
         rows.append(row)
     heading, *lines = _columns(rows)
     return Text("\n").join([Text(), Text(heading, style="dim"), *map(Text, lines), Text()])
+
+
+def _policy(rules: Mapping[str, Any]) -> str:
+    """Say in one line what ``falcorest.toml`` says of a resource."""
+    return "; ".join(
+        f"{name}: {value if isinstance(value, str) else ', '.join(value) or 'nobody'}"
+        for name, value in rules.items()
+    )
+
+
+def _is_public(settings: Settings, one: Served) -> bool:
+    rules = settings.resources.get(one.name, ResourceSettings()).rules
+    return "public" in (rules.get("read") or ["public"])
 
 
 def where(settings: Settings, running: Engine | None, database: MongoDatabase) -> str:
@@ -99,11 +117,14 @@ def where(settings: Settings, running: Engine | None, database: MongoDatabase) -
 
 
 def _access(settings: Settings) -> list[tuple[str, str]]:
+    login = "needs a login (POST /login)"
+    if "bearer" not in settings.authentication:
+        login = f"needs credentials ({', '.join(settings.authentication)})"
     public = public_methods(settings)
     writing = [method for method in _WRITING if method in public]
-    reading = "public" if "GET" in public else "needs a login (POST /login)"
+    reading = "public" if "GET" in public else login
     if not writing:
-        return [("Reading", reading), ("Writing", "needs a login (POST /login)")]
+        return [("Reading", reading), ("Writing", login)]
     who = "public" if len(writing) == len(_WRITING) else f"public for {', '.join(writing)}"
     return [("Reading", reading), ("Writing", who)]
 
@@ -123,7 +144,8 @@ def _next_steps(
         beside = " (in this folder, beside the server)" if running else ""
         yield "First user", f"{_program()} createuser NAME{beside}"
     if served:
-        yield "Try", f"curl {run.url}{settings.prefix}/{served[0].name}"
+        open_ones = [one for one in served if _is_public(settings, one)]
+        yield "Try", f"curl {run.url}{settings.prefix}/{(open_ones or served)[0].name}"
     else:
         yield "Resources", "none yet: name them in COLLECTIONS, or start with --demo"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -152,7 +153,7 @@ class ResourceView(View, Permissions):
                 if self.declaration.has_schema
                 else TypedDialect(limits=self.limits)
             )
-        self.policy = kind.policy()
+        self.policy = kind.compiled_policy()
         if not kind.transactional:
             transactions = Transactions(database, wanted=False)
         service = IndexedService if kind.require_index else CollectionService
@@ -413,11 +414,23 @@ def _too_large(max_bytes: int) -> ContentTooLarge:
 
 def log_failure(req: falcon.Request, error: Exception) -> None:
     """Log what went wrong with a request, under its id."""
-    # APPSEC: ascii() keeps line breaks and escape sequences of a client out of the log.
-    logger.error(
-        "%s %s failed (request %s)",
-        req.method,
-        ascii(req.path),
-        getattr(req.context, "request_id", "-"),
-        exc_info=error,
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    # APPSEC: line breaks and escape sequences of a client are kept out of the log; what the
+    # database says of a command repeats them.
+    message = "%s %s failed (request %s)"
+    arguments = (req.method, ascii(req.path), getattr(req.context, "request_id", "-"))
+    cause = (type(error), error, error.__traceback__)
+    record = logger.makeRecord(
+        logger.name, logging.ERROR, __file__, 0, message, arguments, cause, "log_failure"
     )
+    record.exc_text = _traceback(error)
+    logger.handle(record)
+
+
+def _traceback(error: BaseException) -> str:
+    """Return a traceback, and those of what led to it, with each message on one line."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+    own = "".join(traceback.format_tb(error.__traceback__)) + f"{type(error).__name__}: {said}"
+    return own if before is None else f"{_traceback(before)}\n\nThat led to:\n\n{own}"

@@ -20,11 +20,10 @@ from falcorest.runner import prepare
 from falcorest.server import build_app, open_database
 from falcorest.settings import Settings
 from tests.support import SECRET, Api, clean_environment, free_port
-from tests.watching import Monitor
+from tests.watching import MONITOR
 
 MakeApi = Callable[..., Api]
 
-MONITOR = Monitor()
 # NOTE: for all clients of this process, so before the first of them is made.
 monitoring.register(MONITOR)
 

@@ -222,6 +222,20 @@ def test_what_is_over_makes_room_first(clock: Clock, small: int) -> None:
     wait(attempts, "user 0", new())
 
 
+def test_what_is_over_does_not_weigh(clock: Clock, small: int) -> None:
+    attempts, new = Attempts(5, clock=clock), addresses()
+    for times in (4, 1):
+        for number in range(times * small):
+            fail(attempts, f"kept alive {number % small}", new())
+        clock.now += WINDOW_SECONDS - 1 if times == 1 else WINDOW_SECONDS
+    for _ in range(3):
+        fail(attempts, "ada", new())
+    for number in range(2 * small):
+        fail(attempts, f"made up {number}", new())
+    fail(attempts, "ada", new())
+    wait(attempts, "ada", new())
+
+
 def test_threads_count_together() -> None:
     attempts = Attempts(1000)
     before = sys.getswitchinterval()

@@ -11,7 +11,7 @@ import pytest
 from falcorest.catalog import Served, resolve_collections
 from falcorest.database import connect
 from falcorest.errors import ConfigurationError
-from falcorest.settings import Settings
+from falcorest.settings import ResourceSettings, Settings
 
 pytestmark = pytest.mark.live
 
@@ -67,12 +67,46 @@ def test_a_view_that_shows_the_users_is_not_served(
             resolve(database, f"x:{name}")
 
 
+def test_two_resources_may_share_a_collection_that_is_not_there_yet(database: Any) -> None:
+    settings = Settings(collections_text="a:x,b:x")
+    served = resolve_collections(settings, database)
+    assert [one.collection for one in served] == ["x", "x"]
+    assert database.list_collection_names() == ["x"]
+
+
 def test_what_is_wrong_is_said_in_one_line_each(database: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve(database, "a:nothing,b:mangorest_users,c:system.views")
     assert len(caught.value.problems) == 3
     with pytest.raises(ConfigurationError, match="COLLECTIONS: it isn't set"):
         resolve(database, None)
+
+
+def test_what_the_file_rules_is_not_served_in_another_way(database: Any) -> None:
+    for name in ("rocket_engines", "notes", "other"):
+        database.create_collection(name)
+    database.create_collection("fast", viewOn="rocket_engines", pipeline=[])
+    database.create_collection("faster", viewOn="fast", pipeline=[])
+    database.create_collection("noted", viewOn="notes", pipeline=[])
+    ruled = {
+        "rockets": ResourceSettings(collection="rocket_engines", rules={"hidden": ["cost"]}),
+        "notes": ResourceSettings(rules={"owner": "by"}),
+        "noted": ResourceSettings(),
+    }
+    settings = Settings(mongodb_uri="mongodb://", collections_text="*", resources=ruled)
+    served = {one.name: one.collection for one in resolve_collections(settings, database)}
+    assert served == {
+        "rockets": "rocket_engines",
+        "notes": "notes",
+        "noted": "noted",
+        "other": "other",
+    }
+    # Who names them means it.
+    named = "all:rocket_engines,fast:fast,notes:notes,noted:noted"
+    settings = settings.replace(collections_text=named)
+    served = {one.name: one.collection for one in resolve_collections(settings, database)}
+    assert served["all"] == "rocket_engines"
+    assert served["fast"] == "fast"
 
 
 @pytest.mark.parametrize("name", ["admin", "local", "config"])

@@ -30,9 +30,7 @@ def test_a_list_has_the_limit_that_is_asked_for_or_configured(
     max_limit: int | None, default: int | None, asked: int | None, limit: int | None
 ) -> None:
     query = Query({"a": 1}, limit=asked, skip=3)
-    assert Policy.bound_list(query, default, max_limit) == Query(
-        {"a": 1}, limit=limit, skip=3
-    )
+    assert Policy.bound_list(query, default, max_limit) == Query({"a": 1}, limit=limit, skip=3)
 
 
 def test_more_than_the_configured_limit_is_refused() -> None:

@@ -348,6 +348,33 @@ def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path, name: str) -> 
 # --------------------------------------------------------------------------- falcorest.toml
 
 
+def test_a_policy_stands_in_the_toml_file(tmp_path: Path) -> None:
+    (tmp_path / "falcorest.toml").write_text(
+        """
+        [resources.rockets]
+        collection = "rocket_engines"
+        hidden = ["cost", "supplier.contact"]
+        readonly = ["approved"]
+        read = ["public"]
+        write = []
+        rows.editor = { country = { "$in" = ["USA", "FR"] } }
+        owner = "created_by"
+        unrestricted = ["admin"]
+        """
+    )
+    rockets = load_settings(tmp_path).resources["rockets"]
+    assert rockets.collection == "rocket_engines"
+    assert rockets.rules == {
+        "hidden": ["cost", "supplier.contact"],
+        "readonly": ["approved"],
+        "read": ["public"],
+        "write": [],
+        "rows": {"editor": {"country": {"$in": ["USA", "FR"]}}},
+        "owner": "created_by",
+        "unrestricted": ["admin"],
+    }
+
+
 def test_what_is_said_of_one_resource_stands_in_the_toml_file(tmp_path: Path) -> None:
     (tmp_path / "falcorest.toml").write_text(
         "[resources.rockets]\n"
@@ -400,6 +427,24 @@ def test_the_file_wins_over_the_flat_setting(
         ('[resources.a]\ncollection = ""', "falcorest.toml: resources.a.collection: "),
         ("[resources.a]\ncollection = 5", "falcorest.toml: resources.a.collection: "),
         ('[resources."a/b"]', "falcorest.toml: resources.a/b: "),
+        ('[resources.a]\nhidden = "x"', "falcorest.toml: resources.a.hidden: "),
+        ('[resources.a]\nhidden = ["a..b"]', "falcorest.toml: resources.a.hidden: 'a..b'"),
+        ('[resources.a]\nhidden = ["$a"]', "falcorest.toml: resources.a.hidden: "),
+        ('[resources.a]\nhidden = ["_id"]', "falcorest.toml: resources.a.hidden: the _id"),
+        ("[resources.a]\nreadonly = [5]", "falcorest.toml: resources.a.readonly: 5"),
+        ('[resources.a]\nread = "public"', "falcorest.toml: resources.a.read: "),
+        ('[resources.a]\nwrite = [""]', "falcorest.toml: resources.a.write: "),
+        ('[resources.a]\nunrestricted = "x"', "falcorest.toml: resources.a.unrestricted: "),
+        ('[resources.a]\nowner = "a.b"', "falcorest.toml: resources.a.owner: "),
+        ('[resources.a]\nowner = "_id"', "falcorest.toml: resources.a.owner: "),
+        ('[resources.a]\nowner = ""', "falcorest.toml: resources.a.owner: "),
+        ('[resources.a]\nrows = ["x"]', "falcorest.toml: resources.a.rows: "),
+        ("[resources.a]\nrows.x = 5", "falcorest.toml: resources.a.rows.x: a filter"),
+        ("[resources.a]\nrows.x = {}", "falcorest.toml: resources.a.rows.x: a filter"),
+        (
+            '[resources.a]\nrows.x = { "$where" = "1" }',
+            "falcorest.toml: resources.a.rows.x: '$where' is neither",
+        ),
     ],
 )
 def test_a_malformed_file_is_one_clear_line(tmp_path: Path, text: str, start: str) -> None:

@@ -299,9 +299,13 @@ class Monitor(CommandListener):
     """Notes the operators that falcorest sends from this process and that aren't allowed.
 
     What tests send themselves is their own affair: whoever called the driver is judged.
+
+    Attributes:
+        seen: How many commands it has looked at.
     """
 
     def __init__(self) -> None:
+        self.seen = 0
         self.found: list[tuple[Found, Mapping[str, Any]]] = []
         self._record: list[str] | None = None
 
@@ -316,6 +320,7 @@ class Monitor(CommandListener):
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name in _JUDGED:
+            self.seen += 1
             if self._record is not None and _sender() == "falcorest":
                 self._record.append(event.command_name)
             try:
@@ -336,6 +341,10 @@ class Monitor(CommandListener):
         """Return what was found since this was called last."""
         found, self.found = self.found, []
         return found
+
+
+#: That of this process; it is registered with the driver when the tests begin.
+MONITOR = Monitor()
 
 
 def _sender() -> str:

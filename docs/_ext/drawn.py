@@ -17,6 +17,7 @@ from falcorest.cli import main
 from falcorest.dialects import suffix, typed
 from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
+from falcorest.limits import LIMITS
 from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS, Operator
 from falcorest.resource import HOOKS, Resource
 from falcorest.settings import SETTINGS, Setting
@@ -99,6 +100,21 @@ def _setting(setting: Setting) -> Iterable[str]:
     yield ""
     yield f"   {setting.help}"
     yield ""
+
+
+def limits() -> str:
+    """Return the limits, with the settings that set them."""
+    rows = [
+        (
+            literal(one.attribute),
+            f":confval:`{one.setting}`",
+            literal(str(one.default)),
+            one.help,
+            f"{literal(one.code)}, {CODES[one.code][0]}",
+        )
+        for one in LIMITS
+    ]
+    return table(("Limit", "Setting", "Default", "What it counts", "Answer to more"), rows)
 
 
 def operators() -> str:
@@ -314,6 +330,7 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
+    "limits": limits,
     "operators": operators,
     "hints": hints,
     "bson-types": bson_types,

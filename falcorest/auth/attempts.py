@@ -131,6 +131,7 @@ class _Failures:
         times = self._times.get(key)
         if times is None:
             times = self._times[key] = self._room(now)
+        # NOTE: what is over shall not weigh, below.
         while times and times[0] <= now - WINDOW_SECONDS:
             times.popleft()
         times.append(now)

@@ -90,7 +90,7 @@ class TokenIssuer:
             algorithms=[ALGORITHM],
             audience=self._named.get("aud"),
             issuer=self._named.get("iss"),
-            options={"require": ["exp", "iat", "sub", *self._named]},
+            options={"require": ["exp", "iat", "sub"]},
         )
 
     def _user(self, claims: dict[str, Any]) -> User | None:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+from falcorest.auth import TokenIssuer
+from tests.live.processes import Running, serving
+from tests.support import SECRET, Api, assert_problem, clean_environment
+from tests.watching import MONITOR, snapshot
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,8 @@ class Attack:
         return self.name
 
 
-def _get(name: str, query: str, code: str, status: int = 400) -> Attack:
-    return Attack(name, "GET", f"/api/rockets?{query}", status, code)
+def _get(name: str, query: str, code: str, status: int = 400, *, reaches: bool = False) -> Attack:
+    return Attack(name, "GET", f"/api/rockets?{query}", status, code, reaches=reaches)
 
 
 def _post(name: str, body: Any, code: str, status: int = 400) -> Attack:
@@ -93,7 +101,7 @@ _QUERIES = [
     _get("digits of another script", "a=[int].%D9%A1", "query.invalid_value"),
     _get("10,000 parentheses", f"or={'(' * 10_000}", "query.invalid_group"),
     _get("10,000 groups", f"or={'(or' * 10_000}(", "query.too_complex"),
-    _get("a pattern that can't be read", "a=regex[str].(", "query.refused"),
+    _get("a pattern that can't be read", "a=regex[str].(", "query.refused", reaches=True),
     _get("a hidden field in a filter", "cost=gt[int].5", "policy.field", 403),
     _get("a hidden field in a group", "nor=(cost.gt[int].5)", "policy.field", 403),
     _get("a hidden field in a list", "parts.0.serial=5", "policy.field", 403),
@@ -183,6 +191,47 @@ _WRITES = [
 ]  # fmt: skip
 
 ATTACKS: tuple[Attack, ...] = (*_QUERIES, *_WRITES)
+
+
+def refusal(api: Api, attack: Attack) -> str | None:
+    """Send an attack; say what is wrong with the answer or with what came of it, if anything is.
+
+    Args:
+        api: Where it goes to; nobody else does.
+        attack: What must be refused.
+    """
+    before = snapshot(api.database)
+    started = time.monotonic()
+    with MONITOR.recording() as commands:
+        result = api(attack.method, attack.url, raw=attack.raw)
+    took = time.monotonic() - started
+    try:
+        assert_problem(result, attack.status, attack.code)
+    except AssertionError:
+        return f"{attack}: {result.status_code} {result.text[:300]}"
+    if len(result.content) > 4096:
+        return f"{attack}: an answer of {len(result.content)} bytes"
+    if commands and not attack.reaches:
+        return f"{attack}: it reached the database: {commands}"
+    if snapshot(api.database) != before:
+        return f"{attack}: something was changed"
+    return f"{attack}: it took {took:.1f} s" if took > 5 else None
+
+
+#: What is stored when the attacks come.
+DOCUMENTS: list[dict[str, Any]] = [
+    {
+        "_id": "x",
+        "name": "RD-180",
+        "cost": 5,
+        "approved": True,
+        "thrust": 4152,
+        "supplier": {"name": "acme", "contact": "z"},
+        "parts": [{"name": "nozzle", "serial": 5}],
+        "audit": {"by": "qa"},
+    },
+    *({"_id": number, "name": "x"} for number in range(9)),
+]
 
 #: Texts that would break a line of a log, or write to a terminal.
 LOG_BREAKERS = (
@@ -282,11 +331,48 @@ SOCKET_ATTACKS: tuple[Bytes, ...] = (
 )  # fmt: skip
 
 
+SERVERS = ("granian", "gunicorn", "waitress")
+
+
+@contextmanager
+def attackable(folder: Path) -> Iterator[dict[str, Running]]:
+    """Run ``falcorest serve`` under each server, on a database in memory."""
+    environment = clean_environment(
+        MONGODB_URI="mongomock://", COLLECTIONS="rockets:rocket_engines", JWT_SECRET_KEY=SECRET
+    )
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+
+        def start(name: str) -> Running:
+            own = folder / name
+            own.mkdir()
+            options = ("--server", name, "--threads", "8")
+            return stack.enter_context(serving(own, *options, environment=environment))
+
+        yield dict(zip(SERVERS, pool.map(start, SERVERS), strict=True))
+
+
+def attack_servers(servers: Mapping[str, Running]) -> dict[str, list[bytes]]:
+    """Send all attacks to all servers at once; return what each says to each."""
+    token = TokenIssuer(SECRET).issue("tester")
+    with ThreadPoolExecutor() as pool:
+        said = pool.map(lambda server: attack_server(server.port, token), servers.values())
+        return dict(zip(servers, said, strict=True))
+
+
 def attack_server(port: int, token: str) -> list[bytes]:
     """Send each attack on a connection of its own, all at once; return all that comes back."""
     with ThreadPoolExecutor(len(SOCKET_ATTACKS)) as pool:
         sent = [one.data.replace(b"TOKEN", token.encode()) for one in SOCKET_ATTACKS]
         return list(pool.map(lambda data: talk(port, data), sent))
+
+
+def misled(answers: Sequence[bytes]) -> list[str]:
+    """Say which of the attacks a server has answered as it shouldn't."""
+    return [
+        f"{attack}: {found}"
+        for attack, answer in zip(SOCKET_ATTACKS, answers, strict=True)
+        if len(found := statuses(answer)) > attack.answers or not set(found) <= set(attack.statuses)
+    ]
 
 
 def talk(port: int, data: bytes, patience: float = 1.0) -> bytes:
@@ -309,8 +395,3 @@ def statuses(answer: bytes) -> list[int]:
     return [
         int(line[9:12]) for line in lines if line.startswith(b"HTTP/1.") and line[9:12].isdigit()
     ]
-
-
-def text(value: str) -> str:
-    """Return a text as it stands in a path."""
-    return quote(value, safe="")

@@ -20,8 +20,14 @@ from falcorest import bson_json
 from falcorest.hints import format_id
 from tests.attacks.world import CALLERS, IDS, SECRETS, Cast, sees
 
+
+class _Gone:
+    def __repr__(self) -> str:
+        return "GONE"
+
+
 #: In the place of a value: the field is to go.
-GONE = object()
+GONE = _Gone()
 
 #: A change to what was read: a path in it, and the new value.
 Edit = tuple[tuple[str | int, ...], Any]
@@ -70,8 +76,14 @@ class Words:
     lists: tuple[str, ...]
 
 
-_PART = ({"name": "a", "mass": 1}, {"name": "new"}, {"name": "b", "tools": ["x"]}, {}, "bolt")
-_REPLY = ({"text": "a"}, {"text": "new", "at": 1}, {}, "no")
+_PART: tuple[Any, ...] = (
+    {"name": "a", "mass": 1},
+    {"name": "new"},
+    {"name": "b", "tools": ["x"]},
+    {},
+    "bolt",
+)
+_REPLY: tuple[Any, ...] = ({"text": "a"}, {"text": "new", "at": 1}, {}, "no")
 
 WORDS = {
     "rockets": Words(
@@ -210,7 +222,7 @@ _HOSTILE_VALUES = (
     *("[int].9223372036854775808", "[float].nan", "in[int].1", "[list-null].[]", "not.not.[int].1"),
     *("size[int].-1", "type[str].nothing", "exists[int].1", "in[list-int].[1", "[oid].x"),
 )
-_HOSTILE_BODIES = (
+_HOSTILE_BODIES: tuple[Any, ...] = (
     *({"$where": "1"}, {"$set": {"$where": 1}}, {"$set": 5}, {"$set": {}, "a": 1}, {"$bit": {}}),
     *({"$set": {"a.$[]": 1}}, {"$setOnInsert": {"a": 1}}, {"a": {"$gt": 1}}, {"": 1}, {"a..b": 1}),
     *({"$push": {"a": {"$each": 1}}}, {"$inc": {"a": "x"}}, {"$currentDate": {"a": {"$type": 1}}}),
@@ -339,7 +351,8 @@ class Generator:
             name = self.one((*self.words.seen, *STRANGE))
             return "GET", self._asking([(name, self.one(_HOSTILE_VALUES))]), None, None
         if kind == 1:
-            method, url = self.one((("POST", ""), ("PATCH", self.item()), ("PUT", self.item())))
+            mine = f"/{format_id(self.identity(choosing=True))}"
+            method, url = self.one((("POST", ""), ("PATCH", self.item()), ("PUT", mine)))
             return method, url, self.one(_RAW_BODIES), None
         if kind == 2:
             where = self.one((self.item(), self._asking(self.filters(1))))
@@ -374,7 +387,7 @@ class Generator:
         if self.chance(0.015):
             return self.one(STRANGE), "any"
         known = self.words.readonly if self.chance(0.1) else self.words.seen
-        return self.one(list(known.items()))
+        return self.random.choice(list(known.items()))
 
     # ------------------------------------------------------------------------------ query strings
 
@@ -568,8 +581,7 @@ class Generator:
             *((("meta", "deep"), GONE), (("audit", "by"), "qb"), (("audit",), {"at": 1})),
             *((("replies", 0, "ip"), 1), (("created_by",), "bob"), (("created_by",), GONE)),
         )
-        mine = [one for one in edits if self._is_known(one[0][0])]
-        return self.one(mine)
+        return self.random.choice([one for one in edits if self._is_known(one[0][0])])
 
     def _is_known(self, name: str | int) -> bool:
         words = self.words

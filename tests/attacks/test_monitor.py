@@ -14,7 +14,7 @@ from falcorest.query import Query
 from falcorest.updates import update_from_operators
 from tests import conftest
 from tests.support import Api
-from tests.watching import ALLOWED, unknown_operators
+from tests.watching import ALLOWED, MONITOR, unknown_operators
 
 
 def update(change: Any, **rest: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_a_filter_that_slips_through(
     monkeypatch.setattr(TypedDialect, "parse_list", parse)
     monkeypatch.setattr(TypedDialect, "parse_bulk", parse)
     assert send(api).status_code == 200
-    taken = [one for one, _ in conftest.MONITOR.take()]
+    taken = [one for one, _ in MONITOR.take()]
     assert taken
     assert set(taken) == {("filter", "$mod")}
 
@@ -113,14 +113,14 @@ def test_an_update_that_slips_through(api: Api, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("falcorest.bodies.update_from_operators", with_bit)
     api.rockets.insert_one({"_id": "x", "a": 0})
     assert api("PATCH", "/api/rockets/x", {"$set": {"b": 1}}).status_code == 204
-    assert [one for one, _ in conftest.MONITOR.take()] == [("update", "$bit")]
+    assert [one for one, _ in MONITOR.take()] == [("update", "$bit")]
 
 
 @pytest.mark.live
 def test_a_command_that_the_monitor_cannot_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.watching.unknown_operators", lambda command: 1 / 0)
     api.get("/api/rockets")
-    [((where, why), _)] = conftest.MONITOR.take()
+    [((where, why), _)] = MONITOR.take()
     assert "can't be read" in where
     assert "ZeroDivisionError" in why
 
@@ -129,13 +129,13 @@ def test_a_command_that_the_monitor_cannot_read(api: Api, monkeypatch: pytest.Mo
 def test_what_tests_send_themselves_is_not_judged(mongo_uri: str) -> None:
     with MongoClient[dict[str, Any]](mongo_uri) as client:
         list(client["mine"]["x"].find({"a": {"$mod": [2, 0]}}))
-    assert conftest.MONITOR.take() == []
+    assert MONITOR.take() == []
 
 
 def test_a_test_that_sent_one_fails() -> None:
     judge = conftest._known_operators.__wrapped__()  # type: ignore[attr-defined]
     next(judge)
-    conftest.MONITOR.found.append((("filter", "$where"), {}))
+    MONITOR.found.append((("filter", "$where"), {}))
     with pytest.raises(AssertionError, match="where"):
         next(judge)
 

@@ -18,6 +18,7 @@ from typing import Any
 from bson import DBRef, Decimal128, ObjectId
 
 from falcorest.memory.matching import matches
+from falcorest.runner import prepare
 from falcorest.server import build_app, open_database
 from falcorest.settings import Settings, load_settings
 from tests.support import SECRET, Api
@@ -174,6 +175,10 @@ class Cast:
     databases: tuple[Database, Database]
     ghosts: dict[str, set[Any]]
 
+    def sees(self, resource: str, document: Document) -> bool:
+        """Tell whether any of them sees a document."""
+        return any(sees(resource, caller, document) for caller in self.callers)
+
 
 def make_cast(random: Random, callers: tuple[str, ...]) -> Cast:
     """Return two databases that differ in what some callers don't see."""
@@ -263,18 +268,19 @@ def without_hidden(resource: str, document: Document) -> Document:
 # --------------------------------------------------------------------------------------- the API
 
 
-def policy_settings(directory: Path, uri: str, database: str, **changes: Any) -> Settings:
+def policy_settings(
+    directory: Path, uri: str, database: str, *, policy: str = TOML, **changes: Any
+) -> Settings:
     """Return settings with the policy, as an operator would say them."""
-    (directory / "falcorest.toml").write_text(TOML)
-    return load_settings(directory).replace(
+    (directory / "falcorest.toml").write_text(policy)
+    settings = load_settings(directory).replace(
         mongodb_uri=uri, database=database, jwt_secret_key=SECRET, **changes
     )
+    return settings if policy else settings.replace(collections_text="rockets:rocket_engines")
 
 
 def open_api(settings: Settings) -> Api:
     """Serve the world in process; the collections are made if they aren't there."""
-    from falcorest.runner import prepare
-
     database = open_database(settings)
     if not str(settings.mongodb_uri).startswith("mongomock"):
         present = database.list_collection_names()

@@ -33,6 +33,7 @@ from falcorest.cli import main
 from falcorest.dialects.suffix import CONTROLS
 from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
+from falcorest.limits import LIMITS
 from falcorest.methods import ALL
 from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS
 from falcorest.resource import HOOKS
@@ -77,6 +78,8 @@ def page(name: str) -> str:
     ("table", "on", "entries"),
     [
         ("settings", "settings", [f".. confval:: {one.name}" for one in SETTINGS]),
+        ("limits", "limits", [f"- ``{one.attribute}``\n     - :confval:" for one in LIMITS]),
+        ("limits", "limits", [one.help for one in LIMITS]),
         ("operators", "query-language", [f"- ``{op}``" for op in OPERATORS]),
         ("operators", "query-language", [one.meaning for one in OPERATORS.values()]),
         ("hints", "query-language", [f"- ``{name}``" for name in HINTS]),

@@ -34,7 +34,9 @@ BESIDE_PYTHON = str(Path(sys.executable).parent)
 #: Scripts whose output stands beside them as ``.out``, with the settings that they need.
 SCRIPTS: dict[str, dict[str, str]] = {
     "bulk/bulk.sh": {},
+    "cors/cors.sh": {"FALCOREST_CORS_ORIGINS": "https://app.example.com"},
     "errors/problem.sh": {},
+    "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
     "paging/after.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
     "paging/paging.sh": {},

@@ -65,7 +65,8 @@ class Crud(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.api.rockets.delete_many({})
+        # NOTE: mongomock itself doesn't find every _id that falcorest keeps in it.
+        self.api.rockets.drop() if self.api.in_memory else self.api.rockets.delete_many({})
 
     def url(self, identity: Any) -> str:
         return f"/api/rockets/{format_id(identity)}"
@@ -214,7 +215,7 @@ def test_the_api_is_a_dict(
     uri = "mongomock://" if kind == "mongomock" else request.getfixturevalue("mongo_uri")
     api = make_api(uri)
     run_state_machine_as_test(
-        lambda: Crud(api),
+        lambda: Crud(api),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             stateful_step_count=40,

@@ -383,6 +383,20 @@ def test_a_conflict_does_not_name_a_hidden_field(hiding: Api) -> None:
     assert "cost" not in json.dumps(problem)
 
 
+def test_without_transactions_the_answer_says_how_far_a_kept_update_came(
+    policy_api: MakePolicyApi,
+) -> None:
+    """Here documents are changed one by one anyway, as what is kept is in each of them."""
+    api = policy_api(hidden=["a.secret"])
+    shapes: list[Any] = [{}, {"secret": 1}, [{"secret": 1}], {}]
+    api.rockets.insert_many([{"_id": str(n), "n": 1, "a": a} for n, a in enumerate(shapes)])
+    result = api("PATCH", "/api/rockets?n=[int].1", {"$set": {"a": {"b": 1}}})
+    problem = assert_problem(result, 403, "policy.field", naming="a")
+    changed = problem.get("changed", 0)
+    assert changed == len(list(api.rockets.find({"a.b": 1})))
+    assert api.rockets.find_one({"_id": "2"})["a"] == [{"secret": 1}]
+
+
 # ------------------------------------------------------------------------------------- callers
 
 READS = ["/api/rockets", "/api/rockets/a", "/api/rockets?name=x"]
@@ -445,6 +459,17 @@ def test_the_file_wins_over_the_flat_settings(make_api: MakeApi, mongo_uri: str)
     assert api("POST", "/api/rockets", {}, token=None).status_code == 201
     assert api.get("/api/others", token=None).status_code == 200
     assert api("POST", "/api/others", {}, token=None).status_code == 401
+
+
+def test_writing_what_is_stored_needs_reading(make_api: MakeApi, mongo_uri: str) -> None:
+    resources = {"rockets": ResourceSettings(rules={"write": ["public"]})}
+    api = make_api(mongo_uri, public_methods=[], resources=resources)
+    api.rockets.insert_one({"_id": "a", "x": 1})
+    assert api.get("/api/rockets", token=None).status_code == 401
+    for method, url, body in WRITES:
+        creates = method == "POST"
+        assert api(method, url, body, token=None).status_code == (201 if creates else 401)
+    assert stored(api) == {"_id": "a", "x": 1}
 
 
 def test_a_wrong_token_is_refused_where_everybody_may_read(policy_api: MakePolicyApi) -> None:

@@ -221,9 +221,7 @@ def test_something_else_in_its_place_is_refused(
         assert snapshot(api.database) == before
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("shout", "other"), ("part", {"stamped": 0})]
-)
+@pytest.mark.parametrize(("name", "value"), [("shout", "other"), ("part", {"stamped": 0})])
 def test_something_else_in_the_place_of_what_a_resource_shows_is_refused(
     make_declared: MakeDeclared, name: str, value: Any
 ) -> None:

@@ -380,6 +380,25 @@ class TestBulkOnOtherDatabases:
         now = {"$date": "2021-11-01T00:00:00Z"}
         assert api("POST", "/api/weather", [{"at": now, "t": 1}]).status_code == 201
 
+    def test_without_transactions_the_answer_says_how_far_a_bulk_update_came(
+        self, make_api: MakeApi, mongo_uri: str, standalone_uri: str
+    ) -> None:
+        documents = [{"_id": n, "n": "text" if n == 2 else n} for n in range(5)]
+        for uri, changed in ((mongo_uri, 0), ("mongomock://", 0), (standalone_uri, 2)):
+            api = make_api(uri)
+            api.rockets.insert_many([dict(document) for document in documents])
+            result = api("PATCH", "/api/rockets?_id=gte[int].0", {"$inc": {"n": 10}})
+            problem = assert_problem(result, 422, "write.refused")
+            assert (problem.get("changed"), problem.get("not_changed")) == (
+                (changed, 5 - changed) if changed else (None, None)
+            )
+            assert ("The first 2 of 5 documents were changed." in problem["detail"]) == bool(
+                changed
+            )
+            assert [one["n"] for one in api.rockets.find().sort("_id")][:2] == (
+                [10, 11] if changed else [0, 1]
+            )
+
     def test_a_filter_that_mongodb_cannot_run(
         self, make_api: MakeApi, mongo_uri: str, standalone_uri: str
     ) -> None:

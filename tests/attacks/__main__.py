@@ -1,0 +1,205 @@
+"""Runs all the attacks and prints one table of figures, which the security page shows.
+
+::
+
+    python -m tests.attacks                            # about four minutes
+    python -m tests.attacks --requests 1000 --fuzz 10 --examples 20
+
+The exit code is 1 if anything was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from pymongo import monitoring
+
+from falcorest.embedded import engine, find_mongod
+from tests.attacks import fuzz, hostile
+from tests.attacks.two_databases import PolicyTrial, two_apis
+from tests.attacks.world import TOML, open_api, policy_settings
+from tests.features.test_model import Crud
+from tests.support import Api
+from tests.watching import MONITOR
+
+IN_MEMORY = "mongomock://"
+
+
+@dataclass
+class Row:
+    """A line of the table.
+
+    Attributes:
+        what: What was tried.
+        tried: How many of them.
+        accepted: The share that was accepted; None where nothing shall be.
+        wrong: What went wrong.
+    """
+
+    what: str
+    tried: int
+    accepted: float | None
+    seconds: float
+    wrong: list[str]
+
+    def __str__(self) -> str:
+        share = "none" if self.accepted is None else f"{100 * self.accepted:.0f} %"
+        return (
+            f"{self.what:44} {self.tried:>9,} {share:>9} {self.seconds:>8.0f} {len(self.wrong):>6}"
+        )
+
+
+HEADER = f"{'what':44} {'tried':>9} {'accepted':>9} {'seconds':>8} {'wrong':>6}"
+
+
+def try_hostile(uri: str, where: str) -> Row:
+    """Send every hostile request once."""
+    started = time.monotonic()
+    with one_api(uri) as api:
+        api.rockets.insert_many(hostile.DOCUMENTS)
+        wrong = [found for attack in hostile.ATTACKS if (found := hostile.refusal(api, attack))]
+    took = time.monotonic() - started
+    return Row(f"hostile requests, {where}", len(hostile.ATTACKS), None, took, wrong)
+
+
+def try_sockets() -> list[Row]:
+    """Send every malformed message once to each server."""
+    rows = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        hostile.attackable(Path(folder)) as servers,
+    ):
+        started = time.monotonic()
+        answers = hostile.attack_servers(servers)
+        took = time.monotonic() - started
+        for name, server in servers.items():
+            wrong = hostile.misled(answers[name])
+            if server.get("/api/rockets").json != []:
+                wrong.append("a request within a body was served")
+            rows.append(Row(f"malformed messages, {name}", len(answers[name]), None, took, wrong))
+    return rows
+
+
+def try_two_databases(uri: str, where: str, requests: int, seed: int) -> Row:
+    """Send requests to two databases that differ in what the callers may not see."""
+    with two_apis(uri, f"two_{uuid.uuid4().hex[:8]}") as apis:
+        report = PolicyTrial(apis, seed).run(requests)
+    return Row(
+        f"requests to two databases, {where}",
+        report.requests,
+        report.accepted,
+        report.seconds,
+        report.differences,
+    )
+
+
+def try_model(uri: str, where: str, examples: int) -> Row:
+    """Compare the API with a dict."""
+    sent = 0
+
+    class Counting(Crud):
+        def expect(self, *args: Any) -> Any:
+            nonlocal sent
+            sent += 1
+            return super().expect(*args)
+
+    started = time.monotonic()
+    wrong = []
+    with one_api(uri, "") as api:
+        try:
+            run_state_machine_as_test(
+                lambda: Counting(api),  # type: ignore[arg-type]
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=40,
+                    deadline=None,
+                    database=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        except AssertionError as error:
+            wrong = [str(error)]
+    return Row(
+        f"requests held against a dict, {where}", sent, 1.0, time.monotonic() - started, wrong
+    )
+
+
+def try_fuzz(seconds: float, seed: int) -> Iterator[Row]:
+    """Break good texts and give them to the parsers."""
+    chosen = fuzz.targets()
+    for target in chosen:
+        started = time.monotonic()
+        result = fuzz.fuzz(target, seed, seconds=seconds / len(chosen))
+        yield Row(
+            f"broken inputs, {target.name}",
+            result.inputs,
+            1 - result.refused / result.inputs,
+            time.monotonic() - started,
+            [f"{finding}: {fuzz.shown(text)}" for finding, text in result.findings.items()],
+        )
+
+
+@contextmanager
+def one_api(uri: str, policy: str = TOML) -> Iterator[Api]:
+    """Serve one fresh database, with a policy."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = f"attacked_{uuid.uuid4().hex[:8]}"
+        api = open_api(policy_settings(Path(folder), uri, name, policy=policy, regex=True))
+        try:
+            yield api
+        finally:
+            if not api.in_memory:
+                api.database.client.drop_database(name)
+            api.database.client.close()
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Try everything."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        engine(Path(folder), find_mongod(None), serving=True) as running,
+    ):
+        places = (("MongoDB", running.uri, 1), ("in memory", IN_MEMORY, 5))
+        for where, uri, _ in places:
+            yield try_hostile(uri, where)
+        yield from try_sockets()
+        for where, uri, share in places:
+            yield try_two_databases(uri, where, options.requests // share, options.seed)
+        for where, uri, _ in places:
+            yield try_model(uri, where, options.examples)
+    yield from try_fuzz(options.fuzz, options.seed)
+    unknown = [str(found) for found, _ in MONITOR.take()]
+    yield Row("commands looked at for unknown operators", MONITOR.seen, None, 0, unknown)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks")
+    parser.add_argument("--requests", type=int, default=10_000, help="to two databases")
+    parser.add_argument("--examples", type=int, default=100, help="of 40 steps against a dict")
+    parser.add_argument("--fuzz", type=float, default=60, help="seconds for all the parsers")
+    parser.add_argument("--seed", type=int, default=1, help="of all but the model's")
+    options = parser.parse_args(arguments)
+    monitoring.register(MONITOR)
+    print(HEADER)
+    wrong = []
+    for row in rows(options):
+        print(row, flush=True)
+        wrong += [f"{row.what}: {one}" for one in row.wrong]
+    print(*wrong, sep="\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
