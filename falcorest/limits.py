@@ -66,7 +66,7 @@ class Limits:
     )
     max_sort_fields: int = _limit(32, "The most fields to sort by.", "query.invalid_sort", most=32)
     max_skip: int = _limit(
-        1_000_000,
+        2**31 - 1,
         "The most documents that ``_skip`` may pass over; MongoDB walks through all of them.",
         "query.invalid_skip",
     )

@@ -15,7 +15,8 @@ from falcorest.errors import ConfigurationError, QueryError
 from falcorest.memory.matching import is_condition
 from falcorest.policy import Policy
 from falcorest.query import Document, Filter, Page, Query
-from falcorest.service import CollectionService, DocumentStream, Updated
+from falcorest.service import CollectionService, Updated
+from falcorest.streams import DocumentStream
 from falcorest.updates import Update
 
 #: How long a verdict holds, in seconds, and how many of them are kept.

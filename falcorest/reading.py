@@ -15,13 +15,15 @@ from falcorest.caller import caller_of
 from falcorest.declaration import declaration_of
 from falcorest.dialects.suffix import ALL_FIELDS
 from falcorest.errors import NotFound, Problem, QueryError, ServerError
+from falcorest.finding import not_found
 from falcorest.naming import REVERSE, Relation
 from falcorest.policy import Policy
 from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
 from falcorest.related import show_related, uri_of
 from falcorest.selecting import Selection
-from falcorest.service import CollectionService, DocumentStream, not_found
+from falcorest.service import CollectionService
+from falcorest.streams import DocumentStream
 
 if TYPE_CHECKING:
     from falcorest.resource import Resource

@@ -223,7 +223,8 @@ def _pass_on_sigterm() -> None:
 
 def _when_listening(run: Run, ready: Callable[[], None]) -> None:
     deadline = time.monotonic() + _LISTEN_SECONDS
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(run.address, run.address)
+    # NOTE: 0.0.0.0 is where it listens when asked to; it is reached on loopback.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(run.address, run.address)  # nosec B104
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((host, run.port), timeout=1):
             ready()
@@ -251,6 +252,8 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 "graceful_timeout": _GRACE_SECONDS,
                 "loglevel": "warning",
                 "proc_name": "falcorest",
+                # NOTE: the most that it takes; long filters need it.
+                "limit_request_line": 8190,
                 "control_socket_disable": True,
                 "when_ready": when_ready,
                 "post_worker_init": lambda worker: signal.signal(signal.SIGINT, signal.SIG_IGN),

@@ -24,13 +24,15 @@ from falcorest.errors import (
     ContentTooLarge,
     UnsupportedMediaType,
 )
+from falcorest.finding import not_found
 from falcorest.limits import Limits
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.planning import IndexedService
 from falcorest.query import Document
 from falcorest.resource import Resource
-from falcorest.service import CollectionService, DocumentStream, not_found
+from falcorest.service import CollectionService
+from falcorest.streams import DocumentStream
 from falcorest.writing import Writer
 
 #: Where the middleware leaves, for the view, what does the work and what is asked.

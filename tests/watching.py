@@ -147,8 +147,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "stage": frozenset({"$match", "$sort", "$limit", "$project", "$lookup", "$unwind", "$group"}),
     # How pymongo counts documents.
     "expression": frozenset({"$sum"}),
-    # Values are data, and paths are names: falcorest refuses to store or to ask for others.
-    "value": frozenset(),
+    # Values are data: falcorest refuses others but a reference, which may be spelt out where
+    # something around it is kept (protection.py).
+    "value": frozenset({"$ref", "$id", "$db"}),
+    # Paths are names.
     "path": frozenset(),
 }
 

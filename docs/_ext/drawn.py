@@ -19,6 +19,7 @@ from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
 from falcorest.limits import LIMITS
 from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS, Operator
+from falcorest.policy import RULES
 from falcorest.resource import HOOKS, Resource
 from falcorest.settings import SETTINGS, Setting
 from falcorest.updates import UPDATE_OPERATORS
@@ -52,6 +53,17 @@ UPDATES = {
         "any value; or an object with ``$each`` (a list)",
         "Appends to a list what isn't in it.",
     ),
+}
+
+#: What the rules of a policy hold. The code names them; one without a text fails the build.
+HOLDS = {
+    "hidden": "a list of paths",
+    "readonly": "a list of paths",
+    "read": "a list of roles",
+    "write": "a list of roles",
+    "rows": "a filter for each role",
+    "owner": "the name of a field",
+    "unrestricted": "a list of roles",
 }
 
 #: The hooks of a Resource in the order in which they run, by what runs them. The code names
@@ -152,6 +164,14 @@ def codes() -> str:
         for code, (status, meaning) in CODES.items()
     ]
     return table(("Code", "Status", "Meaning"), rows)
+
+
+def rules() -> str:
+    """Return the rules of a policy."""
+    if HOLDS.keys() != RULES.keys():
+        raise LookupError(f"texts don't fit: {sorted(HOLDS.keys() ^ RULES.keys())}")
+    rows = [(literal(name), HOLDS[name], RULES[name]) for name in RULES]
+    return table(("Rule", "Holds", "Meaning"), rows)
 
 
 def attributes() -> str:
@@ -337,6 +357,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "codes": codes,
     "updates": updates,
     "grammar": grammar,
+    "rules": rules,
     "attributes": attributes,
     "hooks": hooks,
     "steps": steps,

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-#: In how many steps one search must be done at the worst. That takes a second or two.
+#: In how many steps one search must be done at the worst. That took 0.1 to 3 s.
 MAX_STEPS = 10**8
 
 # NOTE: the standard library's own parser, which has no public name. One of ours could read a

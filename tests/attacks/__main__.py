@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.attacks                            # about four minutes
+    python -m tests.attacks                            # about five minutes
     python -m tests.attacks --requests 1000 --fuzz 10 --examples 20
 
 The exit code is 1 if anything was wrong.
@@ -26,7 +26,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from pymongo import monitoring
 
 from falcorest.embedded import engine, find_mongod
-from tests.attacks import fuzz, hostile
+from tests.attacks import declared, fuzz, hostile
+from tests.attacks.trial import Report
 from tests.attacks.two_databases import PolicyTrial, two_apis
 from tests.attacks.world import TOML, open_api, policy_settings
 from tests.features.test_model import Crud
@@ -70,7 +71,7 @@ def try_hostile(uri: str, where: str) -> Row:
         api.rockets.insert_many(hostile.DOCUMENTS)
         wrong = [found for attack in hostile.ATTACKS if (found := hostile.refusal(api, attack))]
     took = time.monotonic() - started
-    return Row(f"hostile requests, {where}", len(hostile.ATTACKS), None, took, wrong)
+    return Row(f"hostile requests {where}", len(hostile.ATTACKS), None, took, wrong)
 
 
 def try_sockets() -> list[Row]:
@@ -95,13 +96,18 @@ def try_two_databases(uri: str, where: str, requests: int, seed: int) -> Row:
     """Send requests to two databases that differ in what the callers may not see."""
     with two_apis(uri, f"two_{uuid.uuid4().hex[:8]}") as apis:
         report = PolicyTrial(apis, seed).run(requests)
-    return Row(
-        f"requests to two databases, {where}",
-        report.requests,
-        report.accepted,
-        report.seconds,
-        report.differences,
-    )
+    return _row(f"zero-code, two databases {where}", report)
+
+
+def try_declared(uri: str | None, where: str, requests: int, seed: int) -> Row:
+    """Do the same with declared resources."""
+    with declared.two_databases(uri, f"declared_{uuid.uuid4().hex[:8]}") as databases:
+        report = declared.DeclaredTrial(databases, seed).run(requests)
+    return _row(f"declared, two databases {where}", report)
+
+
+def _row(what: str, report: Report) -> Row:
+    return Row(what, report.requests, report.accepted, report.seconds, report.differences)
 
 
 def try_model(uri: str, where: str, examples: int) -> Row:
@@ -131,7 +137,7 @@ def try_model(uri: str, where: str, examples: int) -> Row:
         except AssertionError as error:
             wrong = [str(error)]
     return Row(
-        f"requests held against a dict, {where}", sent, 1.0, time.monotonic() - started, wrong
+        f"zero-code, held against a dict {where}", sent, 1.0, time.monotonic() - started, wrong
     )
 
 
@@ -170,12 +176,15 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         tempfile.TemporaryDirectory() as folder,
         engine(Path(folder), find_mongod(None), serving=True) as running,
     ):
-        places = (("MongoDB", running.uri, 1), ("in memory", IN_MEMORY, 5))
+        places = (("on MongoDB", running.uri, 1), ("in memory", IN_MEMORY, 5))
         for where, uri, _ in places:
             yield try_hostile(uri, where)
         yield from try_sockets()
         for where, uri, share in places:
-            yield try_two_databases(uri, where, options.requests // share, options.seed)
+            requests = options.requests // share
+            yield try_two_databases(uri, where, requests, options.seed)
+            own = None if uri == IN_MEMORY else uri
+            yield try_declared(own, where, requests, options.seed)
         for where, uri, _ in places:
             yield try_model(uri, where, options.examples)
     yield from try_fuzz(options.fuzz, options.seed)

@@ -285,9 +285,11 @@ def _post(random: Random) -> Document:
 
 def _person(random: Random) -> Document:
     kind = random.choice(("male", "female", "female"))
-    own = {"beard": True} if kind == "male" else {"maiden": random.choice(("m", "locked"))}
+    own: Document = {"beard": True}
+    if kind == "female":
+        own = {"maiden": random.choice(("m", "locked"))}
     if kind == "female" and random.random() < 0.6:
-        own["inner"] = {"text": "x"}  # type: ignore[dict-item]
+        own["inner"] = {"text": "x"}
     return {"name": random.choice("xyz"), "_cls": kind, **own}
 
 
@@ -425,7 +427,7 @@ class DeclaredGenerator:
             if self.chance(0.3):
                 body |= self.one(({"maiden": "n"}, {"inner": {"text": "y"}}, {"beard": False}))
         else:
-            choices = {
+            choices: dict[str, Sequence[Any]] = {
                 "author_id": (*self.references(), self.user()),
                 "editors": ([], [self.user()], [self.user(), str(self.one(USERS))]),
                 "content": ({"text": "x"}, {"text": "q", "hidden": "a"}, None, {}),

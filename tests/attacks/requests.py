@@ -184,6 +184,14 @@ WORDS = {
         },
         lists=("tags", "replies"),
     ),
+    "inbox": Words(
+        seen={"text": "str", "_id": "id", "new": "int"},
+        readonly={"read_at": "int"},
+        hidden=("trace", "trace.0"),
+        around=("tags",),
+        written={"text": ("a", "new"), "tags": (["a"], []), "level": (1, 2)},
+        lists=("tags",),
+    ),
 }
 
 #: Names that are nearly those of hidden fields, and such as no path can be.
@@ -589,12 +597,12 @@ class Generator:
         return any(path.partition(".")[0] == name for path in known)
 
 
-_READ_BY_ALL = ("board", "board", "board", "rockets")
-_OWN_OF_ROLES = ("rockets", "rockets", "rockets")
+_READ_BY_ALL = (*("board", "rockets") * 3, *("board",) * 3, "inbox")
+_OWN_OF_ROLES = ("rockets",) * 6
 _RESOURCES_OF = {
     name: _READ_BY_ALL
     if roles is None
-    else (*_READ_BY_ALL, "notes", "notes", *_OWN_OF_ROLES * len(roles))
+    else (*_READ_BY_ALL, *("notes",) * 4, *_OWN_OF_ROLES * len(roles))
     for name, roles in CALLERS.items()
 }
 _KINDS: dict[Callable[[Generator], tuple[Any, ...]], int] = {

@@ -9,13 +9,13 @@ import pytest
 from falcorest.errors import ServerError
 from tests.attacks.fuzz import Target, attempt, fuzz, targets
 
-INPUTS = {"JSON": 300, "operators": 300, "fields": 300}
+INPUTS = {"JSON": 500, "operators": 500, "fields": 500}
 TARGETS = targets()
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: str(target.name))
 def test_broken_inputs(target: Target) -> None:
-    result = fuzz(target, 1, inputs=INPUTS.get(target.name, 1000))
+    result = fuzz(target, 1, inputs=INPUTS.get(target.name, 2000))
     assert not result.findings
     assert 0.01 < result.refused / result.inputs < 0.99, "both shall come about"
 

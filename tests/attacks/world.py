@@ -56,6 +56,13 @@ read = ["public"]
 write = ["public"]
 rows.public = { blocked = { "$ne" = true } }
 rows.authenticated = { level = { "$not" = { "$gt" = 5 } } }
+
+[resources.inbox]
+collection = "letters"
+hidden = ["trace"]
+readonly = ["read_at"]
+read = ["admin"]
+write = ["public"]
 """
 
 RULES: dict[str, dict[str, Any]] = tomllib.loads(TOML)["resources"]
@@ -77,10 +84,21 @@ CASTS: tuple[tuple[str, ...], ...] = (
 )
 
 
+def _roles(caller: str) -> set[str]:
+    own = CALLERS[caller]
+    return {"public"} if own is None else {"public", "authenticated", *own}
+
+
+def may_read(resource: str, caller: str) -> bool:
+    """Tell whether a caller reads a resource at all."""
+    return not _roles(caller).isdisjoint(RULES[resource]["read"])
+
+
 def sees(resource: str, caller: str, document: Document) -> bool:
     """Tell whether a document is there for a caller, by the words of the contract."""
-    rules, own = RULES[resource], CALLERS[caller]
-    roles = {"public"} if own is None else {"public", "authenticated", *own}
+    rules, roles = RULES[resource], _roles(caller)
+    if not may_read(resource, caller):
+        return False
     if roles & set(rules.get("unrestricted", ())):
         return True
     if "owner" in rules and document.get(rules["owner"]) != caller:
@@ -114,7 +132,9 @@ def _rocket(random: Random) -> Document:
         "country": random.choice(("USA", "FR", "RU")),
         "thrust": random.randrange(10),
         "tags": random.sample(["a", "b", "c"], random.randrange(3)),
-        "supplier": random.choice(({"name": "acme"}, {"name": "x"}, [{"name": "acme"}], {}, "-")),
+        "supplier": random.choice(
+            ({"name": "acme"}, {"name": "x"}, [{"name": "acme"}], {}, "-", _reference())
+        ),
         "parts": [part() for _ in range(random.randrange(4))],
         "meta": {"open": random.randrange(4), "deep": {"open": random.randrange(4)}},
         "approved": random.random() < 0.5,
@@ -123,6 +143,10 @@ def _rocket(random: Random) -> Document:
         "tenant": random.choice(("own", "own", "own", "other")),
     }
     return _without_some(rocket, random, 0.1)
+
+
+def _reference() -> Document:
+    return {"$ref": "c", "$id": 1, "name": "by reference"}
 
 
 def _note(random: Random) -> Document:
@@ -151,6 +175,10 @@ def _post(random: Random) -> Document:
     return _without_some(post, random, 0.1)
 
 
+def _letter(random: Random) -> Document:
+    return {"text": random.choice("abc"), "read_at": random.randrange(9), "trace": "t"}
+
+
 def _without_some(document: Document, random: Random, share: float) -> Document:
     kept = ("draft", "tenant", "blocked", "level", "created_by")
     return {
@@ -158,7 +186,7 @@ def _without_some(document: Document, random: Random, share: float) -> Document:
     }
 
 
-_MAKERS = {"rockets": _rocket, "notes": _note, "board": _post}
+_MAKERS = {"rockets": _rocket, "notes": _note, "board": _post, "inbox": _letter}
 
 
 @dataclass(frozen=True)
@@ -178,6 +206,10 @@ class Cast:
     def sees(self, resource: str, document: Document) -> bool:
         """Tell whether any of them sees a document."""
         return any(sees(resource, caller, document) for caller in self.callers)
+
+    def reads(self, resource: str) -> bool:
+        """Tell whether any of them reads a resource at all."""
+        return any(may_read(resource, caller) for caller in self.callers)
 
 
 def make_cast(random: Random, callers: tuple[str, ...]) -> Cast:
@@ -241,7 +273,8 @@ def _put(around: Document, name: str, value: Any, random: Random) -> None:
     """Put a field into an object, at any place in it but the first."""
     around.pop(name, None)
     items = list(around.items())
-    items.insert(random.randint(min(1, len(items)), len(items)), (name, value))
+    first = 2 if "$ref" in around else min(1, len(items))
+    items.insert(random.randint(first, len(items)), (name, value))
     around.clear()
     around.update(items)
 
@@ -297,7 +330,19 @@ def fill(database: Any, content: Database) -> None:
         collection = database[RULES[resource]["collection"]]
         collection.delete_many({})
         if documents:
-            collection.insert_many(deepcopy(documents))
+            collection.insert_many([_with_references(document) for document in documents])
+
+
+def _with_references(value: Any) -> Any:
+    """Return a copy with references as the driver has them."""
+    if isinstance(value, list):
+        return [_with_references(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    copied = {name: _with_references(item) for name, item in value.items()}
+    if "$ref" not in copied:
+        return copied
+    return DBRef(copied.pop("$ref"), copied.pop("$id"), **copied)
 
 
 def content_of(database: Any) -> Database:

@@ -20,8 +20,9 @@ from falcorest.limits import Limits
 from falcorest.policy import Policy
 from falcorest.query import Query
 from falcorest.server import build_app, open_database
-from falcorest.service import BATCH, CollectionService
+from falcorest.service import CollectionService
 from falcorest.settings import Settings
+from falcorest.streams import BATCH
 from tests.conftest import MakeApi
 from tests.declared import MakeDeclared
 from tests.support import SECRET, Api, assert_problem

@@ -36,6 +36,7 @@ from falcorest.hints import HINTS, LIST
 from falcorest.limits import LIMITS
 from falcorest.methods import ALL
 from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS
+from falcorest.policy import RULES
 from falcorest.resource import HOOKS
 from falcorest.settings import SETTINGS, ResourceSettings
 from falcorest.updates import UPDATE_OPERATORS
@@ -98,6 +99,7 @@ def page(name: str) -> str:
         ("fields", "schemas", [f"- ``fields.{name}``" for name in OWN_FIELDS]),
         ("stored", "schemas", ["``Date``", "``Decimal``", "``UUID``", "Decimal128"]),
         ("updates", "update-operators", [f"- ``{name}``" for name in UPDATE_OPERATORS]),
+        ("rules", "policy", [f"- ``{name}``" for name in RULES]),
         ("commands", "command-line", [f"``falcorest {name} [OPTIONS]" for name in main.commands]),
         (
             "commands",
@@ -133,7 +135,7 @@ def test_what_has_no_table_in_the_code_is_complete() -> None:
     extended_json = page("reference/extended-json")
     assert [k for k in bson_json._WRAPPER_KEYS if f'"{k}"' not in extended_json] == []
     toml = page("reference/falcorest-toml")
-    keys = ResourceSettings.__dataclass_fields__
+    keys = {*ResourceSettings.__dataclass_fields__, *RULES} - {"rules"}
     assert [key for key in keys if f"* - ``{key}``" not in toml] == []
     api = page("reference/python-api")
     assert [name for name in auth.__all__ if f":: falcorest.auth.{name}\n" not in api] == []

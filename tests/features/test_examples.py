@@ -185,6 +185,37 @@ def test_falcorest_toml(files: list[Path], tmp_path: Path, environment: dict[str
 
 
 @pytest.mark.live
+@pytest.mark.parametrize("session", ["fields", "rows", "owner"])
+@runs(
+    *("policy/falcorest.toml", "policy/rocket_engines.json", "policy/fields.sh"),
+    *("policy/fields.out", "policy/rows.sh", "policy/rows.out", "policy/owner.sh"),
+    "policy/owner.out",
+)
+def test_policy(
+    files: list[Path], session: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    toml, stored, *sessions = files
+    script, out = (file for file in sessions if file.stem == session)
+    (tmp_path / "falcorest.toml").write_text(toml.read_text())
+    del environment["COLLECTIONS"]
+    tokens = {
+        name: TokenIssuer(SECRET).issue(name.lower(), roles)
+        for name, roles in {"ADA": ["editor"], "BOB": [], "ROOT": ["admin"]}.items()
+    }
+    with MongoClient[dict[str, Any]](environment["MONGODB_URI"]) as client:
+        database = client[environment["DATABASE"]]
+        database.rocket_engines.insert_many(json.loads(stored.read_text()))
+        database.create_collection("notes")
+        with serve(tmp_path, environment=environment) as server:
+            printed = run_script(script, tmp_path, environment, API=server.url, **tokens)
+        assert printed == out.read_text()
+        kept = {one["_id"]: one for one in json.loads(stored.read_text())}
+        for engine in database.rocket_engines.find():
+            for name in ("cost", "supplier", "approved"):
+                assert engine[name] == kept[engine["_id"]][name]
+
+
+@pytest.mark.live
 @runs("users/users.sh", "users/users.out")
 def test_users(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
     script, out = files

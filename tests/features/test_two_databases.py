@@ -14,7 +14,10 @@ import pytest
 
 from falcorest.policy import Policy
 from falcorest.protection import Protection
+from falcorest.reading import Reader
 from falcorest.rows import Rows
+from falcorest.writing import Writer
+from tests.attacks import declared
 from tests.attacks.two_databases import PolicyTrial, two_apis
 from tests.support import Api
 
@@ -48,6 +51,21 @@ def test_in_memory(in_memory: list[Api]) -> None:
     assert {200, 201, 204, 400, 401, 403, 404, 409, 422} <= report.statuses.keys()
 
 
+@pytest.mark.live
+def test_declared_resources_on_a_replica_set(mongo_uri: str) -> None:
+    with declared.two_databases(mongo_uri, f"two_{uuid.uuid4().hex[:8]}") as databases:
+        report = declared.DeclaredTrial(databases, SEED).run(160)
+    assert report.differences == []
+    assert report.accepted > 0.4
+
+
+def test_declared_resources_in_memory() -> None:
+    with declared.two_databases(None, "two") as databases:
+        report = declared.DeclaredTrial(databases, SEED + 1000).run(300)
+    assert report.differences == []
+    assert {200, 201, 204, 400, 401, 404} <= report.statuses.keys()
+
+
 def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
@@ -73,4 +91,18 @@ def test_a_hole_is_found(in_memory: list[Api], monkeypatch: pytest.MonkeyPatch, 
     # NOTE: the last one takes longest to be found, so it is tried from where it is.
     seed = SEED + 10 if hole == "forgets what an update moves" else SEED
     report = PolicyTrial(in_memory, seed).run(2000, most_differences=1)
+    assert report.differences
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "replacement"),
+    [(Reader, "readable", lambda self, query: query), (Writer, "permit", _nothing)],
+    ids=["reads all documents", "permits all writes"],
+)
+def test_a_hole_of_declared_resources_is_found(
+    monkeypatch: pytest.MonkeyPatch, kind: type, name: str, replacement: Any
+) -> None:
+    monkeypatch.setattr(kind, name, replacement)
+    with declared.two_databases(None, "two") as databases:
+        report = declared.DeclaredTrial(databases, SEED).run(1000, most_differences=1)
     assert report.differences

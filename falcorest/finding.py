@@ -1,0 +1,308 @@
+"""Finder: how documents of a collection are found, within what its policy allows a caller."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any, Self
+
+from bson import CodecOptions
+from bson.binary import UuidRepresentation
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
+from falcorest.caller import Caller
+from falcorest.database import (
+    MongoDatabase,
+    Transactions,
+    Translation,
+    in_memory,
+    operation,
+    time_limit,
+)
+from falcorest.errors import NotFound
+from falcorest.limits import Limits
+from falcorest.memory import open_collection
+from falcorest.policy import Policy
+from falcorest.protection import Projection
+from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
+from falcorest.rows import Rows
+from falcorest.streams import BATCH, DocumentStream, next_batch
+
+#: How many documents are asked for by their ids at once.
+CHUNK = 200
+
+#: The largest limit that MongoDB takes.
+LARGEST = 2**63 - 1
+
+#: Makes a decorator for a method that does one thing with the database.
+database_operation = functools.partial(
+    operation,
+    attrgetter("time_limit"),
+    running_in=lambda service: service._transactions.running,
+)
+
+
+class Finder:
+    """Reads one collection, within its policy.
+
+    Every method raises :class:`~falcorest.errors.Problem` for what MongoDB refuses or can't
+    do, never an exception of the driver.
+
+    Attributes:
+        rows: Which documents are there for the caller; None for all of them.
+        stream_limit_ms: How long the database may work on one stream, in milliseconds.
+
+    Args:
+        database: Where the collection is.
+        name: The collection.
+        policy: What may be asked of it.
+        transactions: Shared by the services of one database.
+    """
+
+    rows: Rows | None = None
+
+    def __init__(
+        self, database: MongoDatabase, name: str, policy: Policy, transactions: Transactions
+    ) -> None:
+        self.collection: Collection[Document] = open_collection(database, name)
+        self.policy = policy
+        self.time_limit = time_limit(database)
+        self.stream_limit_ms = Limits.stream_timeout_ms
+        self._database = database
+        self._transactions = transactions
+        self._codec = _own_codec(database)
+
+    def for_caller(self, caller: Caller) -> Self:
+        """Return this service as far as its policy lets a caller use it."""
+        if not self.policy.is_personal:
+            return self
+        bound = copy.copy(self)
+        bound.rows = self.policy.rows_of(caller)
+        return bound
+
+    def _in_transaction(self) -> dict[str, Any]:
+        return in_session(self._transactions.session)
+
+    # ------------------------------------------------------------------------------- reading
+
+    def stream(self, query: Query) -> DocumentStream:
+        """Return all documents of a query, to be read batch by batch."""
+        whole = self._whole(query)
+        if whole is not None:
+            return DocumentStream(whole)
+        # NOTE: MongoDB counts a time limit for a cursor over all its batches. So the beginning
+        # was asked for within the limit, and what is streamed has it batch by batch.
+        # The longer limit of its own is for all of it.
+        with Translation():
+            cursor = self._find(query, query.limit or 0)
+            if not in_memory(self._database):
+                cursor.max_time_ms(self.stream_limit_ms)
+            return DocumentStream(cursor, self.time_limit)
+
+    @database_operation()
+    def _whole(self, query: Query) -> list[Document] | None:
+        """Return the documents of a query if they are one batch, else None."""
+        if query.limit == 0:
+            return []
+        bound = BATCH if query.limit is None else min(query.limit, BATCH)
+        cursor = self._find(query, bound)
+        documents = next_batch(cursor, 0)
+        if not cursor.alive and (len(documents) < bound or bound == query.limit):
+            return documents
+        cursor.close()
+        return None
+
+    @database_operation()
+    def page(self, query: Query) -> Page:
+        """Return the documents of a query, and whether there are more behind its limit."""
+        if query.limit is None:
+            return Page(list(self._find(query, 0)), False)
+        documents = list(self._find(query, min(query.limit + 1, LARGEST)))
+        return Page(documents[: query.limit], len(documents) > query.limit)
+
+    @database_operation()
+    def find(self, query: Query) -> list[Document]:
+        """Return the documents of a query."""
+        return list(self._find(query, query.limit or 0))
+
+    def find_by_ids(self, identities: Sequence[Any], query: Query) -> list[Document]:
+        """Return those of some documents that a query allows, in chunks of :data:`CHUNK`.
+
+        Args:
+            identities: Their ``_id``, without duplicates.
+            query: Narrows what may be found, and says which fields to read.
+        """
+        found: list[Document] = []
+        for first in range(0, len(identities), CHUNK):
+            chunk = list(identities[first : first + CHUNK])
+            found += self.find(replace(query, filter={"_id": {"$in": chunk}}))
+        return found
+
+    def find_referring(
+        self, owners: Finder, identities: Sequence[Any], field: str, query: Query
+    ) -> dict[Any, list[Document]]:
+        """Return the documents that refer to some others, by what they refer to.
+
+        Source: https://www.mongodb.com/docs/manual/reference/operator/aggregation/lookup/
+
+        Args:
+            owners: The collection of the others.
+            identities: Their ``_id``, without duplicates.
+            field: The stored name of the reference.
+            query: Narrows what may be found, and says which fields to read; its limit holds
+                for each of the others.
+        """
+        found: dict[Any, list[Document]] = {}
+        if query.limit == 0:
+            return found
+        for first in range(0, len(identities), CHUNK):
+            chunk = list(identities[first : first + CHUNK])
+            for identity, document in self._referring(owners, chunk, field, query):
+                found.setdefault(identity, []).append(document)
+        return found
+
+    @database_operation()
+    def _referring(
+        self, owners: Finder, identities: list[Any], field: str, query: Query
+    ) -> list[tuple[Any, Document]]:
+        query = replace(query, sort=(("_id", 1),))
+        if in_memory(self._database):
+            return [
+                (identity, document)
+                for identity in identities
+                for document in self._find(
+                    replace(query, filter={field: identity}), query.limit or 0
+                )
+            ]
+        stages: list[dict[str, Any]] = [{"$match": self._condition(query)}, {"$sort": {"_id": 1}}]
+        if query.limit:
+            stages.append({"$limit": query.limit})
+        projection = self._projection(query)
+        if projection:
+            named = projection if isinstance(projection, dict) else dict.fromkeys(projection, 1)
+            stages.append({"$project": named})
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": {"$in": identities}}},
+            {"$project": {"_id": 1}},
+            {
+                "$lookup": {
+                    "from": self.collection.name,
+                    "localField": "_id",
+                    "foreignField": field,
+                    "pipeline": stages,
+                    "as": "referring",
+                }
+            },
+            {"$unwind": "$referring"},
+        ]
+        # NOTE: one answer for all of them, if it fits.
+        cursor = owners.collection.aggregate(
+            pipeline, batchSize=BATCH * len(identities), **self._in_transaction()
+        )
+        return [(one["_id"], one["referring"]) for one in cursor]
+
+    @database_operation()
+    def get(self, identity: Any, query: Query = EVERYTHING) -> Document:
+        """Return one document.
+
+        Args:
+            identity: Its ``_id``.
+            query: Narrows what may be found, and says which fields to read.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._one(self._identify(identity, query), query)
+
+    def _one(self, filter: Filter, query: Query) -> Document:
+        document = self.collection.find_one(
+            filter, self._projection(query), **self._in_transaction()
+        )
+        if document is None:
+            raise not_found()
+        return document
+
+    def _find(self, query: Query, limit: int) -> Any:
+        return self.collection.find(
+            self._condition(query),
+            self._projection(query),
+            skip=query.skip,
+            limit=limit,
+            sort=list(query.sort) or None,
+            batch_size=BATCH,
+            **self._in_transaction(),
+        )
+
+    def _identify(self, identity: Any, query: Query) -> Filter:
+        own = with_identity(identity)
+        condition = self._condition(query)
+        return conjunction([own, condition]) if condition else own
+
+    # ---------------------------------------------------------------------------- the policy
+
+    def _condition(self, query: Query) -> Filter:
+        """Return what documents must satisfy: what is asked for, and what the policy says.
+
+        Raises:
+            Forbidden: It is asked for by something that the caller doesn't see.
+        """
+        if self.policy.protection.hidden:
+            self.policy.protection.check_query(query)
+        condition = query.condition
+        rule = None if self.rows is None else self.rows.condition
+        if not rule:
+            return condition
+        return conjunction([rule, condition]) if condition else rule
+
+    def _projection(self, query: Query) -> Projection:
+        """Return what is read of documents.
+
+        Raises:
+            Forbidden: Something is asked for that the caller doesn't see.
+        """
+        if self.policy.protection.hidden and not query.whole:
+            return self.policy.protection.projection(query.projection)
+        return None if query.projection is None else list(query.projection)
+
+    @database_operation()
+    def find_affected(self, query: Query) -> list[Document]:
+        """Return the documents that a bulk write would touch.
+
+        Raises:
+            Forbidden: There is no filter, or it matches too much.
+        """
+        self.policy.require_filter(query)
+        whole = Query(query.filter, rule=query.rule, whole=True)
+        documents = list(self._find(whole, self.policy.max_affected + 1))
+        self.policy.bound_affected(len(documents))
+        return documents
+
+
+def with_identity(identity: Any) -> Filter:
+    """Return a filter that finds the document with an ``_id``."""
+    # APPSEC: an _id that is an object would be read as operators where it stands bare.
+    return {"_id": {"$eq": identity} if isinstance(identity, dict) else identity}
+
+
+def not_found() -> NotFound:
+    """Return the error for a document that isn't there."""
+    return NotFound("document.not_found", "There is no such document.")
+
+
+def _own_codec(database: MongoDatabase) -> CodecOptions[Document] | None:
+    """Return how documents are read, if somebody wants that in another way than we do."""
+    if in_memory(database):
+        return None
+    options = database.codec_options
+    if options.tz_aware or options.uuid_representation != UuidRepresentation.UNSPECIFIED:
+        return options
+    return None
+
+
+def in_session(session: ClientSession | None) -> dict[str, Any]:
+    """Return the options of an operation that belongs to a session, if there is one."""
+    return {} if session is None else {"session": session}

@@ -1,0 +1,37 @@
+"""Some rounds of each race; ``python -m tests.attacks.races 300`` runs more."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from falcorest.service import CollectionService
+from tests.attacks.races import lose_nothing_hidden, raced, stay_in_sight
+from tests.support import Api
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("kind", ["mongo_uri", "standalone_uri"])
+@pytest.mark.parametrize("race", [lose_nothing_hidden, stay_in_sight])
+def test_a_race(
+    request: pytest.FixtureRequest, kind: str, race: Callable[[Api, int], list[str]]
+) -> None:
+    with raced(request.getfixturevalue(kind), f"raced_{uuid.uuid4().hex[:8]}") as api:
+        assert race(api, 20) == []
+
+
+@pytest.mark.parametrize("race", [lose_nothing_hidden, stay_in_sight])
+def test_a_race_is_lost_without_the_comparison(
+    standalone_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+    race: Callable[[Api, int], list[str]],
+) -> None:
+    def anything(self: object, filter: object, stored: object, names: object) -> object:
+        return filter
+
+    monkeypatch.setattr(CollectionService, "_unchanged", anything)
+    with raced(standalone_uri, f"raced_{uuid.uuid4().hex[:8]}") as api:
+        assert any(race(api, 100) for _ in range(5))
