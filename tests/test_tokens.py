@@ -11,7 +11,6 @@ import jwt
 import pytest
 
 from falcorest.auth import TokenIssuer, User
-from falcorest.auth.tokens import LONGEST_SECONDS
 from falcorest.errors import ConfigurationError
 from tests.support import SECRET
 
@@ -70,11 +69,8 @@ WRONG = {
     "over just now": signed(exp=NOW),
     "not yet": signed(nbf=NOW + 600),
     "of tomorrow": signed(iat=NOW + 86400, exp=NOW + 86500),
-    "a very long life": signed(exp=NOW + LONGEST_SECONDS + 1),
-    "a life for good": signed(exp=2**53),
-    "a life beyond numbers": signed(exp=10**400),
-    "a life that began long ago": signed(iat=0),
-    "a life that began before all time": signed(iat=-(10**400), exp=NOW + 60.5),
+    "sub is not UTF-8": signed(sub="\ud800"),
+    "a role is not UTF-8": signed(roles=["\ud800"]),
     "exp is infinite": signed(exp=float("inf")),
     "iat is infinite": signed(iat=float("-inf")),
     "iat is infinite, forward": signed(iat=float("inf")),
@@ -139,15 +135,9 @@ def test_a_token_that_opens_nothing(token: str) -> None:
     assert TokenIssuer(OTHER * 2, old_secret=SECRET).read(token) is None
 
 
-def test_how_long_a_life_may_be() -> None:
-    day = signed(exp=NOW + LONGEST_SECONDS)
-    assert ISSUER.read(day) == ADA
-    # NOTE: so that tokens which are out outlive a setting that is lowered.
-    assert TokenIssuer(SECRET, 60).read(day) == ADA
-    month = 30 * LONGEST_SECONDS
-    patient = TokenIssuer(SECRET, month)
-    assert patient.read(patient.issue("ada", ["editor"])) == ADA
-    assert patient.read(signed(exp=NOW + month + 1)) is None
+def test_a_token_is_good_until_it_expires() -> None:
+    for token in (signed(exp=NOW + 10**8), signed(iat=0), signed(exp=2**53)):
+        assert ISSUER.read(token) == ADA
 
 
 # ------------------------------------------------------------------------------------ secrets

@@ -16,8 +16,6 @@ from falcorest.auth.methods import AuthenticationBase, read_authorization
 from falcorest.errors import ConfigurationError, Unauthorized
 
 ALGORITHM = "HS256"
-#: A token whose life is longer than this, and longer than that of our own, is not accepted.
-LONGEST_SECONDS = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +96,11 @@ class TokenIssuer:
         # NOTE: PyJWT takes a text of digits for a time.
         if not username or not {type(made), type(ends)} <= {int, float}:
             return None
-        # APPSEC: who once had the key for a moment shall not have made a token for good.
-        if ends - made > max(self._seconds, LONGEST_SECONDS):
-            return None
         roles = claims.get("roles", [])
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
             return None
+        # NOTE: a name that isn't UTF-8 can't be stored; UnicodeEncodeError is a ValueError.
+        "".join([username, *roles]).encode()
         return User(username, tuple(roles))
 
 

@@ -344,13 +344,7 @@ def without(value: Any, tree: dict[str, Any]) -> Any:
             if tree.get(name, True)
         }
     if isinstance(value, list):
-        kept = [without(item, tree) for item in value]
-        # APPSEC: to MongoDB a number in a projection is a name only. Who hides the first of a list
-        # means the place.
-        for name, below in tree.items():
-            if name.isdecimal() and int(name) < len(kept):
-                kept[int(name)] = without(kept[int(name)], below) if below else None
-        return kept
+        return [without(item, tree) for item in value]
     return value
 
 

@@ -3,7 +3,7 @@
 ::
 
     python -m tests.attacks                            # about five minutes
-    python -m tests.attacks --requests 1000 --fuzz 10 --examples 20
+    python -m tests.attacks --requests 1000 --fuzz 10 --examples 20 --rounds 50
 
 The exit code is 1 if anything was wrong.
 """
@@ -26,7 +26,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from pymongo import monitoring
 
 from falcorest.embedded import engine, find_mongod
-from tests.attacks import declared, fuzz, hostile
+from tests.attacks import declared, fuzz, hostile, races
 from tests.attacks.trial import Report
 from tests.attacks.two_databases import PolicyTrial, two_apis
 from tests.attacks.world import TOML, open_api, policy_settings
@@ -44,7 +44,7 @@ class Row:
     Attributes:
         what: What was tried.
         tried: How many of them.
-        accepted: The share that was accepted; None where nothing shall be.
+        accepted: The share that was accepted; None where that says nothing.
         wrong: What went wrong.
     """
 
@@ -55,7 +55,7 @@ class Row:
     wrong: list[str]
 
     def __str__(self) -> str:
-        share = "none" if self.accepted is None else f"{100 * self.accepted:.0f} %"
+        share = "" if self.accepted is None else f"{100 * self.accepted:.0f} %"
         return (
             f"{self.what:44} {self.tried:>9,} {share:>9} {self.seconds:>8.0f} {len(self.wrong):>6}"
         )
@@ -88,7 +88,7 @@ def try_sockets() -> list[Row]:
             wrong = hostile.misled(answers[name])
             if server.get("/api/rockets").json != []:
                 wrong.append("a request within a body was served")
-            rows.append(Row(f"malformed messages, {name}", len(answers[name]), None, took, wrong))
+            rows.append(Row(f"malformed messages to {name}", len(answers[name]), None, took, wrong))
     return rows
 
 
@@ -108,6 +108,16 @@ def try_declared(uri: str | None, where: str, requests: int, seed: int) -> Row:
 
 def _row(what: str, report: Report) -> Row:
     return Row(what, report.requests, report.accepted, report.seconds, report.differences)
+
+
+def try_races(uri: str, rounds: int) -> Iterator[Row]:
+    """Write at once what others write."""
+    for race in (races.lose_nothing_hidden, races.stay_in_sight):
+        started = time.monotonic()
+        with races.raced(uri, f"raced_{uuid.uuid4().hex[:8]}") as api:
+            wrong = race(api, rounds)
+        what = f"rounds of a race, {race.__name__.replace('_', ' ')}"
+        yield Row(what, rounds, None, time.monotonic() - started, wrong)
 
 
 def try_model(uri: str, where: str, examples: int) -> Row:
@@ -185,6 +195,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield try_two_databases(uri, where, requests, options.seed)
             own = None if uri == IN_MEMORY else uri
             yield try_declared(own, where, requests, options.seed)
+        yield from try_races(running.uri, options.rounds)
         for where, uri, _ in places:
             yield try_model(uri, where, options.examples)
     yield from try_fuzz(options.fuzz, options.seed)
@@ -197,6 +208,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.attacks")
     parser.add_argument("--requests", type=int, default=10_000, help="to two databases")
     parser.add_argument("--examples", type=int, default=100, help="of 40 steps against a dict")
+    parser.add_argument("--rounds", type=int, default=300, help="of each race")
     parser.add_argument("--fuzz", type=float, default=60, help="seconds for all the parsers")
     parser.add_argument("--seed", type=int, default=1, help="of all but the model's")
     options = parser.parse_args(arguments)

@@ -78,11 +78,35 @@ class UserResource(Resource):
     has_delete_permission = has_change_permission
 
 
+class TaskSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    title = ma.String()
+    closed = ma.Boolean()
+    owner = ma.String(dump_only=True)
+    secret = ma.String(load_only=True)
+
+
+class TaskResource(Resource):
+    """Documents that belong to somebody, by its policy."""
+
+    collection = "tasks"
+    schema = TaskSchema
+    filters: ClassVar[dict[str, Any]] = {"title": [ops.Exact, ops.In], "owner": [ops.Exact]}
+    allowed_ordering: ClassVar[list[str]] = ["title"]
+    policy: ClassVar[dict[str, Any]] = {
+        "owner": "owner",
+        "read": ["authenticated"],
+        "write": ["authenticated"],
+        "rows": {"authenticated": {"closed": {"$ne": True}}},
+    }
+
+
 class PostSchema(Schema):
     id = fields.ObjectId(attribute="_id", dump_only=True)
     title = ma.String(required=True, validate=validate.Length(max=20))
     author = fields.Reference("users", allow_none=True)
     editors = ma.List(fields.Reference("users"))
+    task = fields.Reference("tasks", allow_none=True)
     content = ma.Nested(PartSchema, allow_none=True)
     parts = ma.List(ma.Nested(PartSchema))
     number = ma.Integer(attribute="n")
@@ -100,10 +124,11 @@ class PostResource(Resource):
     related_resources: ClassVar[dict[str, Any]] = {
         "author": UserResource,
         "editors": UserResource,
+        "task": TaskResource,
         "content": PartResource,
         "parts": PartResource,
     }
-    save_related_fields: ClassVar[list[str]] = ["author", "editors"]
+    save_related_fields: ClassVar[list[str]] = ["author", "editors", "task"]
     rename_fields: ClassVar[dict[str, str]] = {"author": "author_id"}
     filters: ClassVar[dict[str, Any]] = {
         "title": [*_ALL, ops.Contains(allow_negation=True)],
@@ -203,6 +228,8 @@ def open_declared(database: Any) -> DeclaredApi:
         users=_view(UserResource, _UPDATES),
         whole_users=_view(UserResource, _REPLACES),
         authors=_view(AuthorResource, [methods.Fetch, methods.List]),
+        tasks=_view(TaskResource, _UPDATES, authentication_methods=[ByHeader]),
+        whole_tasks=_view(TaskResource, _REPLACES, authentication_methods=[ByHeader]),
         people=_view(PersonResource, _UPDATES),
         whole_people=_view(PersonResource, _REPLACES),
     )
@@ -212,6 +239,7 @@ def open_declared(database: Any) -> DeclaredApi:
 
 USERS = tuple(ObjectId(f"6195b0eb829a2784b4459b{n:02x}") for n in range(7))
 POSTS = tuple(ObjectId(f"6195b0eb829a2784b4459c{n:02x}") for n in range(9))
+TASKS = tuple(ObjectId(f"6195b0eb829a2784b4459e{n:02x}") for n in range(6))
 NOBODY = ObjectId("6195b0eb829a2784b4459dff")
 PEOPLE = tuple("abcdef")
 
@@ -220,6 +248,7 @@ UNSEEN: dict[str, Callable[[Document], bool]] = {
     "posts": lambda one: one.get("published") is False,
     "users": lambda one: one.get("visible") is False,
     "people": lambda one: one.get("name") == "unseen",
+    "tasks": lambda one: one.get("owner") != "ann" or one.get("closed") is True,
 }
 #: Fields that no client can write: beside the schema, or read-only in it.
 KEPT = ("unknown", "approved")
@@ -234,6 +263,7 @@ def make_databases(random: Random) -> tuple[Database, Database]:
         ("users", USERS, _user),
         ("posts", POSTS, _post),
         ("people", PEOPLE, _person),
+        ("tasks", TASKS, _task),
     ):
         for side in sides:
             side[name] = []
@@ -255,7 +285,12 @@ _UNSEEN: dict[str, Document] = {
     "posts": {"published": False},
     "users": {"visible": False},
     "people": {"name": "unseen"},
+    "tasks": {"owner": "bob"},
 }
+
+
+def _task(random: Random) -> Document:
+    return {"title": random.choice("abc"), "owner": "ann", "closed": False}
 
 
 def _user(random: Random) -> Document:
@@ -274,6 +309,7 @@ def _post(random: Random) -> Document:
         "title": random.choice(("t1", "t2", "T3", "locked")),
         "author": random.choice((*USERS, NOBODY, None)),
         "editors": [random.choice((*USERS, NOBODY)) for _ in range(random.randrange(4))],
+        "task": random.choice((*TASKS, NOBODY, None)),
         "content": random.choice((part(), part(), None, {})),
         "parts": [part() for _ in range(random.randrange(3))],
         "n": random.randrange(6),
@@ -295,7 +331,7 @@ def _person(random: Random) -> Document:
 
 def _secretly(random: Random, name: str, document: Document) -> Document:
     """Return a document with something in what nobody is shown."""
-    secrets = {"users": ("password", "salary"), "posts": ("secret",), "people": ("secret",)}[name]
+    secrets = {"users": ("password", "salary"), "posts": ("secret",)}.get(name, ("secret",))
     for secret in (*secrets, "unknown"):
         if random.random() < 0.7:
             document[secret] = deepcopy(random.choice(_SECRETS))
@@ -344,7 +380,8 @@ class DeclaredGenerator:
         place = self.one(
             (
                 *("posts", "posts", "posts", "whole_posts", "whole_posts", "private_posts"),
-                *("users", "whole_users", "authors", "people", "whole_people"),
+                *("users", "whole_users", "authors", "people", "whole_people", "private_posts"),
+                *("tasks", "tasks", "whole_tasks"),
             )
         )
         kind = place.rpartition("_")[2].replace("authors", "users")
@@ -364,11 +401,11 @@ class DeclaredGenerator:
             if method == "POST" and self.chance(0.2):
                 made = [made, self.body(kind, new=True, by_id=False)]
             body = json.dumps(made).encode()
-        user = "ann" if place != "private_posts" or self.chance(0.8) else ""
+        user = "ann" if self.chance(0.9) else ""
         return DeclaredRequest(method, url, body, user)
 
     def identity(self, kind: str) -> Any:
-        known = {"posts": POSTS, "users": USERS, "people": PEOPLE}[kind]
+        known = {"posts": POSTS, "users": USERS, "people": PEOPLE, "tasks": TASKS}[kind]
         return self.one((*known, *known, NOBODY if kind != "people" else "nobody"))
 
     def names(self, kind: str) -> str:
@@ -376,6 +413,7 @@ class DeclaredGenerator:
             "posts": ("title", "author_id", "editors", "content", "parts", "number", "_all"),
             "users": ("email", "friend", "id", "_all"),
             "people": ("name", "id", "_all"),
+            "tasks": ("title", "owner", "closed", "_all"),
         }[kind]
         hidden = ("secret", "password", "salary", "unknown", "content__hidden", "_id")
         names = [self.one(known) for _ in range(self.random.randint(1, 3))]
@@ -391,6 +429,7 @@ class DeclaredGenerator:
             ),
             "users": ("email=a", "email__startswith=a", "email=locked"),
             "people": ("name=x", "name__startswith=y", "id__in=a,b,c", "name=unseen"),
+            "tasks": ("title=a", "title__in=a,b", "owner=ann", "owner=bob"),
         }[kind]
         hostile = (
             *("secret=s", "password__startswith=p", "salary__gte=1", "unknown=a", "_limit=-1"),
@@ -408,7 +447,9 @@ class DeclaredGenerator:
         if not bulk and self.chance(0.3):
             asked.append(self.one(("_limit=2", "_limit=3&_skip=1", "_limit=0", "_skip=2")))
         if not bulk and self.chance(0.3):
-            order = {"posts": "-title,number", "users": "email", "people": "-name"}[kind]
+            order = {"posts": "-title,number", "users": "email", "people": "-name"}.get(
+                kind, "title"
+            )
             asked.append(f"_order_by={order}")
         if not bulk and self.chance(0.2):
             asked.append(f"_fields={self.names(kind)}")
@@ -426,12 +467,15 @@ class DeclaredGenerator:
                 body |= {"kind": self.one(("male", "female")), "id": f"made-{self._made}"}
             if self.chance(0.3):
                 body |= self.one(({"maiden": "n"}, {"inner": {"text": "y"}}, {"beard": False}))
+        elif kind == "tasks":
+            body = self.some({"title": ("a", "d"), "closed": (False, False, True)})
         else:
             choices: dict[str, Sequence[Any]] = {
                 "author_id": (*self.references(), self.user()),
                 "editors": ([], [self.user()], [self.user(), str(self.one(USERS))]),
                 "content": ({"text": "x"}, {"text": "q", "hidden": "a"}, None, {}),
                 "parts": ([], [{"text": "x"}], [{"text": "x"}, {"text": "z", "hidden": "h"}]),
+                "task": (str(self.one(TASKS)), None, self.task(), self.task()),
                 "number": (1, 2, 5),
                 "published": (True, True, True, True, False),
             }
@@ -463,6 +507,13 @@ class DeclaredGenerator:
             return {"email": "new", **changes}
         return {"id": str(self.one((*USERS, NOBODY))), **changes}
 
+    def task(self) -> Document:
+        """Return an object in the place of a reference to a task."""
+        changes: Document = self.one(({}, {"title": "a"}, {"closed": True}, {"secret": "s"}))
+        if self.chance(0.3):
+            return {"title": "new", **changes}
+        return {"id": str(self.one((*TASKS, NOBODY))), **changes}
+
 
 # ------------------------------------------------------------------------------------ the trial
 
@@ -493,8 +544,8 @@ class DeclaredSide(Side[DeclaredRequest]):
 
     def all_that_is_seen(self) -> list[tuple[Any, ...]]:
         """Return what everything shows."""
-        urls = ("/posts", "/users", "/authors", "/people", "/posts?_fields=_all")
-        return [self.seen(self.api.get(url)) for url in urls]
+        urls = ("/posts", "/users", "/authors", "/people", "/private_posts?_fields=_all", "/tasks")
+        return [self.seen(self.api.get(url, headers={"X-User": "ann"})) for url in urls]
 
 
 class DeclaredTrial(Trial[DeclaredRequest]):
@@ -523,6 +574,9 @@ class DeclaredTrial(Trial[DeclaredRequest]):
                     wrong = _changed(name, before, stored.get(before["_id"]))
                     if wrong is not None:
                         return wrong
+            for one in side.stored("tasks").values():
+                if one["_id"] not in TASKS and (one.get("owner") != "ann" or one.get("closed")):
+                    return f"a task was made that its maker doesn't see: {one}"
         seen = [side.all_that_is_seen() for side in self.declared_sides]
         return None if seen[0] == seen[1] else f"what is seen differs: {seen[0]}\n    {seen[1]}"
 

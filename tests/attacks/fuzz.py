@@ -1,10 +1,10 @@
-"""Mutation fuzzing of what reads a client's words: query strings, ids, JSON and updates.
+"""Mutation fuzzing of what reads a client's words: queries, ids, JSON, updates, credentials.
 
 Each target takes a text that was made of good ones by breaking them. It may refuse the text with
 a problem below 500; what it accepts must be harmless. Nothing may take long::
 
     python -m tests.attacks.fuzz 60        # seconds; prints a table, exit code 1 on a finding
-    python -m tests.attacks.fuzz 60 7      # the same inputs each time, for the seed 7
+    python -m tests.attacks.fuzz 60 7      # the same inputs each time, for the seed 7 (but tokens)
 """
 
 from __future__ import annotations
@@ -20,18 +20,26 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import bson
+import falcon
+import jwt
 from bson.codec_options import CodecOptions, DatetimeConversion
+from falcon.testing import create_environ
+from jwt import api_jws
 from marshmallow import fields as ma
 
 from falcorest import Resource, Schema, bson_json, fields
 from falcorest import operators as ops
+from falcorest.auth import JWTAuthentication, TokenIssuer, User
+from falcorest.auth.methods import authenticate
+from falcorest.auth.tokens import ALGORITHM
 from falcorest.declaration import declare
 from falcorest.dialects import Dialect, SuffixDialect, TypedDialect
-from falcorest.errors import Problem, problem_json
+from falcorest.errors import Problem, Unauthorized, problem_json
 from falcorest.hints import HINTS, format_id, parse_id
 from falcorest.operators import DECLARED, OPERATORS
 from falcorest.query import Query
 from falcorest.updates import UPDATE_OPERATORS, update_from_fields, update_from_operators
+from tests.support import SECRET
 from tests.watching import unknown_operators
 
 #: The most CPU time that one input may take, in seconds.
@@ -139,6 +147,36 @@ def _read_fields(text: str) -> None:
     body = bson_json.parse(_bytes_of(text))
     if type(body) is dict:
         _check_command({"updates": [{"q": {}, "u": update_from_fields(body)}]})
+
+
+_ISSUER = TokenIssuer(SECRET, 10**6)
+_METHODS = [JWTAuthentication(_ISSUER)]
+_TESTER = User("tester", ("admin",))
+
+
+def _read_header(text: str) -> None:
+    """Read an Authorization header; nobody but the tester may come out of it."""
+    header = text.encode("latin-1", "replace").decode("latin-1")
+    environ = create_environ()
+    environ["HTTP_AUTHORIZATION"] = header
+    user = authenticate(falcon.Request(environ), _METHODS, required=True)
+    if user != _TESTER:
+        raise Finding(f"{user} is known by it")
+
+
+def _read_claims(text: str) -> None:
+    """Read a token that says anything, with a good signature."""
+    token = api_jws.encode(_bytes_of(text), SECRET, ALGORITHM)
+    user = _ISSUER.read(token)
+    if user is None:
+        raise Unauthorized("auth.invalid", "The token is not valid.")
+    # NOTE: so much is said in answers, logs and rules.
+    bson.encode({"username": user.username, "roles": list(user.roles)})
+
+
+def _claims(**more: Any) -> str:
+    now = int(time.time())
+    return json.dumps({"sub": "x", "iat": now, "exp": now + 10**5, "roles": ["a"], **more})
 
 
 class _InnerSchema(Schema):
@@ -281,10 +319,25 @@ _FIELD_SEEDS = (
 )
 
 
+def _header_seeds() -> tuple[str, ...]:
+    token = _ISSUER.issue(_TESTER.username, _TESTER.roles)
+    unsigned = jwt.encode({"sub": "x", "iat": 0, "exp": 10**6}, None, "none")
+    return (f"Bearer {token}", f"bearer  {token} ", f"Bearer {unsigned}", "Basic YTpi", "ApiKey x")
+
+
+_HEADER_WORDS = (
+    *(" ", "\t", ",", ".", "..", "=", "-", "_", "\xa0", "\xff", "\x85", "\0", "Bearer", "Basic "),
+    *("eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzI1NiJ9", "e30", "bnVsbA", "W10", "AA", "Token ", "é"),
+)
+_CLAIM_WORDS = (
+    *_JSON_WORDS,
+    *('"sub":', '"iat":', '"exp":', '"roles":', '"nbf":', '"aud":', '"iss":', '"crit":', '"":'),
+)
 _KEYS = (
     *("a", "b", "_id", "a.b", "a.0.b", "", ".", "a..b", "a.$.b", "$", "$a", "$where", "a\0", "é"),
     *("$set", "$unset", "$push", "$pull", "$each", "$slice", "$sort", "$position", "$in", "$gt"),
     *("$date", "$oid", "$numberLong", "$ref", "$id", "$db", "$code", "$scope", "__proto__", "0"),
+    *("sub", "iat", "exp", "nbf", "roles", "aud", "iss", "jti"),
 )
 _VALUES: tuple[Any, ...] = (
     *(0, -1, 1, 2**31, 2**63 - 1, -(2**63), 2**63, 10**30, 0.5, 1e308, -0.0, True, False, None),
@@ -315,6 +368,8 @@ def targets() -> list[Target]:
         Target("JSON", _JSON_SEEDS, _JSON_WORDS, _read_json, body, True),
         Target("operators", _UPDATE_SEEDS, _UPDATE_WORDS, _read_operators, body, True),
         Target("fields", _FIELD_SEEDS + _JSON_SEEDS, _JSON_WORDS, _read_fields, body, True),
+        Target("credentials", _header_seeds(), _HEADER_WORDS, _read_header, url),
+        Target("claims", (_claims(), _claims(aud="x")), _CLAIM_WORDS, _read_claims, url, True),
     ]
 
 

@@ -352,6 +352,24 @@ class Generator:
         edits = tuple(self.edit() for _ in range(self.one((0, 1, 1, 2))))
         return self.one(("PUT", "PUT", "PATCH")), f"/{format_id(identity)}", None, edits
 
+    def probe(self) -> tuple[Any, ...]:
+        """Ask for what is hidden, and for nothing else, so that it would show."""
+        path = self.one((*self.words.hidden, *self.words.around))
+        guess = self.one(_GUESSES)
+        guess = guess if "[" in guess else f"[str].{guess}"
+        member = f"{path}.{'eq' if guess.startswith('[') else ''}{guess}"
+        asked = self.one(
+            (
+                *((path, guess), (path, guess), (self.one(("and", "or", "nor")), f"({member})")),
+                *(("_sort", f"({path}:descending)"), ("_projection", f"{path},_id")),
+            )
+        )
+        if asked[0].startswith("_") or self.chance(0.7):
+            return "GET", self._asking([asked]), None, None
+        if self.chance(0.5):
+            return "DELETE", self._asking([asked]), None, None
+        return "PATCH", self._asking([asked]), b'{"$set":{"found":1}}', None
+
     def hostile(self) -> tuple[Any, ...]:
         """What can't be accepted, whatever is stored."""
         kind = self.random.randrange(4)
@@ -617,6 +635,7 @@ _KINDS: dict[Callable[[Generator], tuple[Any, ...]], int] = {
     Generator.delete_many: 2,
     Generator.send_back: 14,
     Generator.hostile: 5,
+    Generator.probe: 5,
 }
 _OPERATORS = {
     "$set": 8,

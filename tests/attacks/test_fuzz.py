@@ -17,7 +17,7 @@ TARGETS = targets()
 def test_broken_inputs(target: Target) -> None:
     result = fuzz(target, 1, inputs=INPUTS.get(target.name, 2000))
     assert not result.findings
-    assert 0.01 < result.refused / result.inputs < 0.99, "both shall come about"
+    assert 0 < result.refused < result.inputs, "both shall come about"
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: str(target.name))

@@ -147,16 +147,18 @@ def _changed(
     were = {bson.encode({"_id": one["_id"]}): one for one in before}
     are = {bson.encode({"_id": one["_id"]}): one for one in after}
     for key, one in were.items():
-        if cast.sees(resource, one):
+        if cast.sees(resource, one) and cast.writes(resource):
             continue
         if key not in are or bson.encode(one) != bson.encode(are[key], codec_options=_CODEC):
-            return f"an unseen document of {resource} was changed: {one} to {are.get(key)}"
+            return f"a document of {resource} was changed: {one} to {are.get(key)}"
     for key, one in are.items():
         was_unseen = key in were and not cast.sees(resource, were[key])
         made = (resource, key) in side.created
         sent_unseen = made and not cast.reads(resource)
         if not cast.sees(resource, one) and not was_unseen and not sent_unseen:
             return f"a document of {resource} was put where nobody sees it: {one}"
+        if made and not cast.writes(resource):
+            return f"a document of {resource} was created: {one}"
         stored = {} if made else were.get(key)
         # NOTE: without transactions, what comes before a document that is refused is there.
         if stored is None and side.in_memory:

@@ -94,6 +94,11 @@ def may_read(resource: str, caller: str) -> bool:
     return not _roles(caller).isdisjoint(RULES[resource]["read"])
 
 
+def may_write(resource: str, caller: str) -> bool:
+    """Tell whether a caller writes to a resource at all."""
+    return not _roles(caller).isdisjoint(RULES[resource]["write"])
+
+
 def sees(resource: str, caller: str, document: Document) -> bool:
     """Tell whether a document is there for a caller, by the words of the contract."""
     rules, roles = RULES[resource], _roles(caller)
@@ -210,6 +215,10 @@ class Cast:
     def reads(self, resource: str) -> bool:
         """Tell whether any of them reads a resource at all."""
         return any(may_read(resource, caller) for caller in self.callers)
+
+    def writes(self, resource: str) -> bool:
+        """Tell whether any of them writes to a resource at all."""
+        return any(may_write(resource, caller) for caller in self.callers)
 
 
 def make_cast(random: Random, callers: tuple[str, ...]) -> Cast:

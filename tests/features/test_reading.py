@@ -219,7 +219,7 @@ def test_sort_limit_and_skip(engines: Api, query: str, expected: list[int]) -> N
         ("_limit=x", "query.invalid_limit", "_limit"),
         ("_limit=9223372036854775808", "query.invalid_limit", "_limit"),
         ("_skip=-1", "query.invalid_skip", "_skip"),
-        ("_skip=1000001", "query.invalid_skip", "_skip"),
+        ("_skip=2147483648", "query.invalid_skip", "_skip"),
         ("_skip=9223372036854775808", "query.invalid_skip", "_skip"),
         ("_sort=(a:up)", "query.invalid_sort", "_sort"),
         ("_sort=a", "query.invalid_sort", "_sort"),
@@ -261,7 +261,7 @@ def test_bytes_that_are_not_utf8_are_refused(any_api: Api) -> None:
     assert_problem(any_api.get("/api/rockets?name=%ff"), 400, "query.malformed")
 
 
-@pytest.mark.parametrize("query", ["_skip=1000000", "_limit=9223372036854775807"])
+@pytest.mark.parametrize("query", ["_skip=2147483647", "_limit=9223372036854775807"])
 def test_the_largest_numbers(api: Api, query: str) -> None:
     assert api.get(f"/api/rockets?{query}").status_code == 200
 

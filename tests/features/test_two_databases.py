@@ -78,6 +78,8 @@ HOLES: dict[str, tuple[type, str, Any]] = {
     "updates what is protected": (Protection, "check_update", lambda *args, **kwargs: False),
     "sets what is around it": (Protection, "kept_in_update", lambda self, update, was: update),
     "replaces all": (Protection, "kept_in_replacement", lambda self, document, stored: document),
+    "lets everybody read": (Policy, "may_read", lambda self, caller: True),
+    "lets everybody write": (Policy, "may_write", lambda self, caller: True),
     "shows all rows": (Policy, "rows_of", _nothing),
     "moves documents out of sight": (Rows, "require", _nothing),
     "forgets what an update moves": (Rows, "touched_by", lambda self, update: False),
@@ -96,8 +98,13 @@ def test_a_hole_is_found(in_memory: list[Api], monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize(
     ("kind", "name", "replacement"),
-    [(Reader, "readable", lambda self, query: query), (Writer, "permit", _nothing)],
-    ids=["reads all documents", "permits all writes"],
+    [
+        (Reader, "readable", lambda self, query: query),
+        (Writer, "permit", _nothing),
+        (Policy, "rows_of", _nothing),
+        (Rows, "require", _nothing),
+    ],
+    ids=["reads all documents", "permits all writes", "shows all rows", "moves out of sight"],
 )
 def test_a_hole_of_declared_resources_is_found(
     monkeypatch: pytest.MonkeyPatch, kind: type, name: str, replacement: Any

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
 from falcorest import embedded
 from tests.live.processes import (
@@ -115,6 +116,13 @@ def test_it_has_transactions(client: MongoClient[dict[str, Any]]) -> None:
         with session.start_transaction():
             scratch.insert_one({"_id": "done"}, session=session)
     assert [found["_id"] for found in scratch.find()] == ["done"]
+
+
+def test_it_runs_no_javascript(client: MongoClient[dict[str, Any]]) -> None:
+    with pytest.raises(OperationFailure):
+        client["x"]["y"].find_one({"$where": "true"})
+    options = client.admin.command("getCmdLineOpts")["parsed"]
+    assert options["security"]["javascriptEnabled"] is False
 
 
 def test_it_has_change_streams(client: MongoClient[dict[str, Any]]) -> None:
