@@ -14,7 +14,7 @@ from falcorest.dialects.suffix import CONTROLS, DeclaredFilter, Sort
 from falcorest.hints import HINTS
 from falcorest.naming import EMBEDDED, Names
 from falcorest.operators import Operator
-from falcorest.schema import leaf_of, to_bson
+from falcorest.schema import holds_load_only, leaf_of, to_bson
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,12 @@ def read_ordering(names: Names) -> dict[str, Sort]:
             found = resolve(names, word.removeprefix("-"))
             if found is None or found.hidden:
                 names.wrong("allowed_ordering", f"there is no field {word!r} to order by.")
+            elif holds_load_only(found.field):
+                # APPSEC: MongoDB compares objects by what is in them.
+                problem = (
+                    f"{word!r} holds something that is never shown, which the order would tell."
+                )
+                names.wrong("allowed_ordering", problem)
             else:
                 sort.append((found.stored, -1 if word.startswith("-") else 1))
         ordering[entry] = tuple(sort)

@@ -38,6 +38,9 @@ CHUNK = 200
 #: The largest limit that MongoDB takes.
 LARGEST = 2**63 - 1
 
+#: Compares texts as bytes, whatever the collection says.
+_SIMPLE = {"locale": "simple"}
+
 #: Makes a decorator for a method that does one thing with the database.
 database_operation = functools.partial(
     operation,
@@ -86,6 +89,14 @@ class Finder:
 
     def _in_transaction(self) -> dict[str, Any]:
         return in_session(self._transactions.session)
+
+    def _options(self, session: ClientSession | None = None) -> dict[str, Any]:
+        """Return the options of an operation that looks for documents."""
+        options = in_session(session or self._transactions.session)
+        if self.rows is not None and self.rows.rule and not in_memory(self._database):
+            # APPSEC: to a collation, the names of two owners may be the same.
+            options["collation"] = _SIMPLE
+        return options
 
     # ------------------------------------------------------------------------------- reading
 
@@ -201,7 +212,7 @@ class Finder:
         ]
         # NOTE: one answer for all of them, if it fits.
         cursor = owners.collection.aggregate(
-            pipeline, batchSize=BATCH * len(identities), **self._in_transaction()
+            pipeline, batchSize=BATCH * len(identities), **self._options()
         )
         return [(one["_id"], one["referring"]) for one in cursor]
 
@@ -219,9 +230,7 @@ class Finder:
         return self._one(self._identify(identity, query), query)
 
     def _one(self, filter: Filter, query: Query) -> Document:
-        document = self.collection.find_one(
-            filter, self._projection(query), **self._in_transaction()
-        )
+        document = self.collection.find_one(filter, self._projection(query), **self._options())
         if document is None:
             raise not_found()
         return document
@@ -232,10 +241,22 @@ class Finder:
             self._projection(query),
             skip=query.skip,
             limit=limit,
-            sort=list(query.sort) or None,
+            sort=self._sort(query) or None,
             batch_size=BATCH,
-            **self._in_transaction(),
+            **self._options(),
         )
+
+    def _sort(self, query: Query) -> list[tuple[str, int]]:
+        """Return how documents are sorted, in one order only where some of them are not seen.
+
+        APPSEC: what a sort leaves open is in the order of an index, and that may hold a hidden
+        field.
+        """
+        sort = list(query.sort)
+        unseen = self.policy.protection.hidden or (self.rows is not None and self.rows.rule)
+        if unseen and all(path != "_id" for path, _ in sort):
+            sort.append(("_id", 1))
+        return sort
 
     def _identify(self, identity: Any, query: Query) -> Filter:
         own = with_identity(identity)

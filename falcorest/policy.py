@@ -88,7 +88,7 @@ class Policy:
             _roles(rules.get("write")),
             rows,
             rules.get("owner"),
-            frozenset(rules.get("unrestricted", ())),
+            frozenset(rules.get("unrestricted") or ()),
         )
 
     # -------------------------------------------------------------------------------- callers

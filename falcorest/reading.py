@@ -369,7 +369,7 @@ class Reader:
     @property
     def has_rules(self) -> bool:
         """Whether there are documents that some callers may not see."""
-        return any(
+        return self.service.policy.is_personal or any(
             "has_read_permission" in one.resource.overridden for one in (self, *self._kinds())
         )
 

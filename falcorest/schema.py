@@ -124,6 +124,14 @@ class KindField(ma.Field[Any]):
         return copy.copy(self)
 
 
+def holds_load_only(field: ma.Field[Any]) -> bool:
+    """Tell whether a field embeds something that is never dumped."""
+    leaf = leaf_of(field)
+    return isinstance(leaf, ma.Nested) and any(
+        inner.load_only or holds_load_only(inner) for inner in leaf.schema.fields.values()
+    )
+
+
 def hides(field: ma.Field[Any]) -> bool:
     """Tell whether a field embeds documents with something in them that clients can't send back.
 

@@ -11,7 +11,7 @@ import bson
 from bson import ObjectId
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from falcorest.database import Translation, in_memory, translate
 from falcorest.errors import Conflict, FalcorestError, Forbidden, NotFound, Problem
@@ -76,10 +76,10 @@ class CollectionService(Finder):
         """
         if self.policy.protection.protected:
             self.policy.protection.check_new(document)
-        document = self.stamped(document)
+        document = with_id(self.stamped(document))
         if self.rows is not None:
             self.rows.require(document)
-        return with_id(document)
+        return document
 
     def stamped(self, document: Document) -> Document:
         """Return a new document with its owner in it, where documents have one."""
@@ -117,7 +117,7 @@ class CollectionService(Finder):
                 return False
             roots = {path.partition(".")[0] for one in kept.values() for path in one}
             result = self.collection.update_one(
-                self._unchanged(filter, stored, roots), kept, **self._in_transaction()
+                self._unchanged(filter, stored, roots), kept, **self._options()
             )
             if result.matched_count:
                 return bool(result.modified_count)
@@ -160,7 +160,7 @@ class CollectionService(Finder):
             self._transactions.run(lambda session: self._change(identity, update, query))
             return
         result = self.collection.update_one(
-            self._identify(identity, query), update, **self._in_transaction()
+            self._identify(identity, query), update, **self._options()
         )
         if not result.matched_count:
             raise not_found()
@@ -182,7 +182,7 @@ class CollectionService(Finder):
             update,
             self._projection(query),
             return_document=ReturnDocument.AFTER,
-            **self._in_transaction(),
+            **self._options(),
         )
         if document is None:
             raise not_found()
@@ -207,7 +207,9 @@ class CollectionService(Finder):
             try:
                 stored = self._one(filter, WHOLE)
             except NotFound:
-                return self._put(filter, self._new(document))
+                if self._insert_new(self._new(document), filter):
+                    return True
+                continue
             kept = self.policy.protection.kept_in_replacement(document, stored)
             if self.rows is not None:
                 owner = self.rows.owner
@@ -216,15 +218,25 @@ class CollectionService(Finder):
                 self.rows.require(kept)
             names = self.policy.protection.protected.tree
             unchanged = self._unchanged(filter, stored, names)
-            result = self.collection.replace_one(unchanged, kept, **self._in_transaction())
+            result = self.collection.replace_one(unchanged, kept, **self._options())
             if result.matched_count:
                 return False
         raise write_conflict()
 
+    def _insert_new(self, document: Document, filter: Filter) -> bool:
+        """Store a document where none was; tell whether there still was none."""
+        try:
+            self.collection.insert_one(document, **self._in_transaction())
+        except DuplicateKeyError:
+            if self._transactions.session is not None or not self.collection.count_documents(
+                filter, limit=1, **self._options()
+            ):
+                raise
+            return False
+        return True
+
     def _put(self, filter: Filter, document: Document) -> bool:
-        result = self.collection.replace_one(
-            filter, document, upsert=True, **self._in_transaction()
-        )
+        result = self.collection.replace_one(filter, document, upsert=True, **self._options())
         # NOTE: a new document whose _id is null is counted as matched by pymongo.
         return "upserted" in (result.raw_result or {})
 
@@ -235,9 +247,7 @@ class CollectionService(Finder):
         Raises:
             NotFound: There is none.
         """
-        deleted = self.collection.delete_one(
-            self._identify(identity, query), **self._in_transaction()
-        )
+        deleted = self.collection.delete_one(self._identify(identity, query), **self._options())
         if not deleted.deleted_count:
             raise not_found()
 
@@ -327,7 +337,7 @@ class CollectionService(Finder):
                 return Updated(affected.count, 0)
             if affected.identities is not None and not in_memory(self._database):
                 return self._update_by_ids(affected.identities, affected.condition, update)
-            result = self.collection.update_many(affected.filter, update, **in_session(session))
+            result = self.collection.update_many(affected.filter, update, **self._options())
             return Updated(result.matched_count, result.modified_count)
 
         return self._transactions.run(work)
@@ -351,7 +361,8 @@ class CollectionService(Finder):
         Source: https://www.mongodb.com/docs/manual/core/bulk-write-operations/
         """
         changes = [
-            UpdateOne(conjunction([with_identity(one), condition]), update) for one in identities
+            UpdateOne(conjunction([with_identity(one), condition]), update, **self._options())
+            for one in identities
         ]
         try:
             result = self.collection.bulk_write(changes)
@@ -374,7 +385,7 @@ class CollectionService(Finder):
 
         def work(session: ClientSession | None) -> int:
             affected = self._affected(query, session)
-            return self.collection.delete_many(affected.filter, **in_session(session)).deleted_count
+            return self.collection.delete_many(affected.filter, **self._options()).deleted_count
 
         return self._transactions.run(work)
 
@@ -388,7 +399,7 @@ class CollectionService(Finder):
         try:
             condition = self._condition(query)
             if session is not None:
-                count = self.collection.count_documents(condition, limit=bound, session=session)
+                count = self.collection.count_documents(condition, limit=bound, **self._options())
                 affected = _Affected(count, condition)
             else:
                 asked = replace(EVERYTHING, filter=query.filter, rule=query.rule)

@@ -155,6 +155,11 @@ class ResourceView(View, Permissions):
                 if self.declaration.has_schema
                 else TypedDialect(limits=self.limits)
             )
+        if self.declaration.has_schema and isinstance(self.dialect, TypedDialect):
+            raise ConfigurationError(
+                f"{type(self).__name__}.dialect: the typed one filters by whatever is stored; "
+                f"it is for resources without a schema, and {kind.__name__} has one."
+            )
         self.policy = kind.compiled_policy()
         if not kind.transactional:
             transactions = Transactions(database, wanted=False)

@@ -38,6 +38,9 @@ Projection: TypeAlias = Sequence[str] | Mapping[str, int]
 
 _MAX_BYTES = 16 * 1024 * 1024
 _TOO_LARGE = 17419
+#: How deep MongoDB lets documents be, and with which code it refuses more.
+_MAX_LEVELS = 180
+_OVERFLOW = 15
 _INVALID_ID = 53
 _TIME_IS_OVER = 50
 
@@ -300,10 +303,19 @@ def _stored(document: Document) -> Document:
         OverflowError: An integer in it is.
     """
     data = bson.encode(document, codec_options=_CODEC)
+    if _is_deeper(document, _MAX_LEVELS):
+        raise WriteError("the document is nested too deeply", _OVERFLOW)
     if len(data) > _MAX_BYTES:
         raise DocumentTooLarge("the document is too large")
     stored: Document = bson.decode(data, _CODEC)
     return stored
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deeper(item, levels - 1) for item in items)
 
 
 def _updated(document: Document, update: dict[str, Any]) -> Document:

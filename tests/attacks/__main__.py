@@ -218,7 +218,8 @@ def main(arguments: Sequence[str]) -> int:
     for row in rows(options):
         print(row, flush=True)
         wrong += [f"{row.what}: {one}" for one in row.wrong]
-    print(*wrong, sep="\n")
+    for one in wrong:
+        print(one)
     return 1 if wrong else 0
 
 

@@ -184,6 +184,47 @@ WORDS = {
         },
         lists=("tags", "replies"),
     ),
+    "crates": Words(
+        seen={
+            "state": "str",
+            "items.name": "str",
+            "items.0.name": "str",
+            "deep.w": "int",
+            "deep.a.b.z": "int",
+            "_id": "id",
+            "new": "int",
+        },
+        readonly={"box.size": "int", "items.tag.text": "str", "deep.a.x": "int"},
+        hidden=(
+            *("box.key", "box.key.x", "box.0.key", "items.tag.code", "items.0.tag.code"),
+            *("items.tag.0.code", "deep.a.b.c", "deep.a.b.c.0", "deep.0.a.b.c"),
+        ),
+        around=(
+            "box",
+            "items",
+            "items.0",
+            "items.tag",
+            "items.0.tag",
+            "deep",
+            "deep.a",
+            "deep.a.b",
+        ),
+        written={
+            "state": ("open", "open", "new", "new", "shut"),
+            "items": ([], [{"name": "a"}], [{"name": "a"}, {"name": "new"}], "none"),
+            "items.0.name": ("a", "q"),
+            "items.0": ({"name": "a"}, {"name": "q", "tag": {"text": "t"}}, "flat"),
+            "items.5.name": ("far",),
+            "deep": ({"w": 1}, {"a": {"x": 1, "b": {"y": 1, "z": 2}}, "w": 2}, {}),
+            "deep.w": (1, 2),
+            "deep.a": ({"b": {"z": 3}}, {"x": 1, "b": {"y": 0, "z": 3}}),
+            "deep.a.b": ({"z": 4}, {"y": 1, "z": 4}, 5),
+            "deep.a.b.z": (1, 5),
+            "box": ({"size": 1}, {"size": 9}),
+            "note": ("x",),
+        },
+        lists=("items", "tags", "tags"),
+    ),
     "inbox": Words(
         seen={"text": "str", "_id": "id", "new": "int"},
         readonly={"read_at": "int"},
@@ -211,7 +252,7 @@ STRANGE = (
     *("parts.\u0661.serial", "$$ROOT", "_id.x", "supplier.$id", "a" * 300, ".".join("a" * 120)),
 )
 _LITERALS = {
-    "str": ("engine-1", "USA", "FR", "a", "b", "x", "acme", "qa", "ann", ""),
+    "str": ("engine-1", "USA", "FR", "a", "b", "x", "acme", "qa", "ann", "open", "new", ""),
     "int": ("0", "1", "2", "3", "5", "9", "-1"),
     "bool": ("true", "false"),
     "date": ("2021-11-01", "2020-01-01"),
@@ -605,6 +646,10 @@ class Generator:
             *((("approved",), True), (("votes",), 3), (("stars",), GONE), (("parts",), GONE)),
             *((("body", "text"), "new"), (("supplier", "name"), "new"), (("poster", "name"), "n")),
             *((("meta", "deep"), GONE), (("audit", "by"), "qb"), (("audit",), {"at": 1})),
+            *((("items", 0, "name"), "q"), (("items", -1), {"name": "n"}), (("items", 0), GONE)),
+            *((("deep", "w"), 5), (("deep", "a", "b", "z"), 6), (("deep", "a", "b", "y"), 6)),
+            *((("box", "size"), 3), (("box",), GONE), (("deep", "a"), GONE), (("state",), "new")),
+            *((("items", 0, "tag", "code"), 1), (("items", 0, "tag"), GONE)),
             *((("replies", 0, "ip"), 1), (("created_by",), "bob"), (("created_by",), GONE)),
         )
         return self.random.choice([one for one in edits if self._is_known(one[0][0])])
@@ -620,7 +665,7 @@ _OWN_OF_ROLES = ("rockets",) * 6
 _RESOURCES_OF = {
     name: _READ_BY_ALL
     if roles is None
-    else (*_READ_BY_ALL, *("notes",) * 4, *_OWN_OF_ROLES * len(roles))
+    else (*_READ_BY_ALL, *("notes", "crates") * 3, *_OWN_OF_ROLES * len(roles))
     for name, roles in CALLERS.items()
 }
 _KINDS: dict[Callable[[Generator], tuple[Any, ...]], int] = {

@@ -57,6 +57,14 @@ write = ["public"]
 rows.public = { blocked = { "$ne" = true } }
 rows.authenticated = { level = { "$not" = { "$gt" = 5 } } }
 
+[resources.crates]
+collection = "crates"
+hidden = ["box.key", "items.tag.code", "deep.a.b.c"]
+readonly = ["box", "items.tag", "deep.a.x", "deep.a.b.y"]
+read = ["authenticated"]
+write = ["authenticated"]
+rows.authenticated = { "$or" = [{ state = "open" }, { state = "new" }, { "box.size" = 9 }] }
+
 [resources.inbox]
 collection = "letters"
 hidden = ["trace"]
@@ -184,14 +192,28 @@ def _letter(random: Random) -> Document:
     return {"text": random.choice("abc"), "read_at": random.randrange(9), "trace": "t"}
 
 
+def _crate(random: Random) -> Document:
+    def item() -> Document:
+        tag = random.choice(({"text": "t"}, {"text": "u", "at": 1}, {}, "t", [{"text": "t"}]))
+        return {"name": random.choice("abc"), "tag": tag}
+
+    crate: Document = {
+        "state": random.choice(("open", "new", "shut")),
+        "box": random.choice(({"size": 1}, {"size": 9}, [{"size": 2}], {}, "flat")),
+        "items": [item() for _ in range(random.randrange(4))],
+        "deep": {"a": {"x": 1, "b": {"y": random.randrange(3), "z": 1}}, "w": 1},
+    }
+    return _without_some(crate, random, 0.1)
+
+
 def _without_some(document: Document, random: Random, share: float) -> Document:
-    kept = ("draft", "tenant", "blocked", "level", "created_by")
+    kept = ("draft", "tenant", "blocked", "level", "created_by", "state")
     return {
         name: value for name, value in document.items() if name in kept or random.random() >= share
     }
 
 
-_MAKERS = {"rockets": _rocket, "notes": _note, "board": _post, "inbox": _letter}
+_MAKERS = {"rockets": _rocket, "notes": _note, "board": _post, "crates": _crate, "inbox": _letter}
 
 
 @dataclass(frozen=True)

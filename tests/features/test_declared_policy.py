@@ -13,6 +13,7 @@ from marshmallow import fields as ma
 from falcorest import AuthenticationBase, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import User
+from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError
 from tests.declared import DeclaredApi, MakeDeclared
 from tests.support import assert_problem
@@ -165,6 +166,19 @@ def test_a_reference_shows_what_its_reader_may_see(api: DeclaredApi) -> None:
     assert shown(ADMIN) == ["ada", "bob"]
 
 
+def test_at_the_end_of_the_depth_no_id_is_shown_that_may_not_be_seen(
+    declared_api: MakeDeclared,
+) -> None:
+    class Shallow(Books):
+        max_depth = 0
+
+    api = declared_api(books=view_of(Shallow))
+    ids = [api.database.notes.insert_one({"by": name}).inserted_id for name in ("ada", "bob")]
+    api.database.books.insert_one({"notes": ids})
+    assert api.get("/books").json["data"][0]["notes"] == []
+    assert api.get("/books", headers=ADA).json["data"][0]["notes"] == [str(ids[0])]
+
+
 def test_a_nested_write_is_under_the_policy_of_what_it_writes(api: DeclaredApi) -> None:
     place = f"/books/{api.book}"  # type: ignore[attr-defined]
     before = snapshot(api.database)
@@ -299,6 +313,29 @@ def test_a_policy_is_for_a_collection() -> None:
     kinds = {"collection": "x", "child_document_resources": {"a": Embedded}, "type_field": "k"}
     with pytest.raises(ConfigurationError, match="policy has no effect"):
         type("Kinds", (Resource,), kinds)
+
+
+class SafeSchema(Schema):
+    secret = ma.String(load_only=True)
+
+
+class ThingSchema(Schema):
+    safe = ma.Nested(SafeSchema)
+    safes = ma.List(ma.Nested(SafeSchema))
+
+
+@pytest.mark.parametrize("name", ["safe", "safes"])
+def test_what_holds_something_hidden_is_not_sorted_by(name: str) -> None:
+    says = {"collection": "x", "schema": ThingSchema}
+    type("Things", (Resource,), {**says, "filters": {name: [ops.Exists]}})
+    with pytest.raises(ConfigurationError, match=name):
+        type("Things", (Resource,), {**says, "allowed_ordering": [name]})
+
+
+def test_the_typed_dialect_is_for_resources_without_a_schema(make_declared: MakeDeclared) -> None:
+    view = type("View", (view_of(Notes),), {"dialect": TypedDialect()})
+    with pytest.raises(ConfigurationError, match=r"View\.dialect"):
+        make_declared(notes=view)
 
 
 # ----------------------------------------------------------------------- without transactions

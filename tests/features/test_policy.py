@@ -134,6 +134,17 @@ def test_a_hidden_field_is_not_projected(hiding: Api, path: str) -> None:
             assert_problem(result, 403, "policy.field", naming=path)
 
 
+def test_the_order_of_a_list_tells_nothing_of_a_hidden_field(hiding: Api) -> None:
+    """Though an index that MongoDB reads has that field in it."""
+    hiding.rockets.create_index([("n", 1), ("cost", 1)])
+    hiding.rockets.insert_many([{"_id": f"b{n}", "n": 1, "cost": 9 - n} for n in range(10)])
+    for query in ("n=[int].1", "n=[int].1&_sort=(n:descending)", "n=[int].1&_limit=5"):
+        found = [one["_id"] for one in hiding.get(f"/api/rockets?{query}").json]
+        assert found == [f"b{n}" for n in range(len(found))]
+    query = "n=[int].1&_sort=(_id:descending)"
+    assert hiding.get(f"/api/rockets?{query}&_limit=1").json[0]["_id"] == "b9"
+
+
 def test_hidden_and_other_fields_are_told_apart(hiding: Api) -> None:
     for path in ("costs", "supplier.contacts", "supplier.name", "parts.0.name", "contact", "price"):
         assert hiding.get(f"/api/rockets?{path}=x").status_code == 200
@@ -494,7 +505,7 @@ def rowed(policy_api: MakePolicyApi) -> Api:
 
 
 def test_rows_hold_for_their_role(rowed: Api) -> None:
-    assert [one["_id"] for one in rowed.get("/api/rockets", token=EDITOR).json] == ["USA", "FR"]
+    assert [one["_id"] for one in rowed.get("/api/rockets", token=EDITOR).json] == ["FR", "USA"]
     assert len(rowed.get("/api/rockets", token=None).json) == 3
     assert len(rowed.get("/api/rockets", token=token("x", "other")).json) == 3
     assert rowed.get("/api/rockets/USA", token=EDITOR).status_code == 200
@@ -641,6 +652,39 @@ def test_an_owner_may_be_hidden_or_read_only(policy_api: MakePolicyApi) -> None:
     assert_problem(api("POST", "/api/rockets", {"by": "ada"}, token=ADA), 403, "policy.field")
     assert api("PUT", f"/api/rockets/{identity}", {"n": 2}, token=ADA).status_code == 204
     assert stored(api, identity) == {"_id": identity, "n": 2, "by": "ada"}
+
+
+def test_names_are_told_apart_whatever_the_collection_says(
+    make_api: MakeApi, mongo_uri: str, standalone_uri: str
+) -> None:
+    """To a collation, Ada may be ada."""
+    resources = {"rockets": ResourceSettings(collection="notes", rules={"owner": "by"})}
+    for uri in (mongo_uri, standalone_uri):
+        api = make_api(uri, "rockets:notes", resources=resources)
+        api.database.drop_collection("notes")
+        collation = {"locale": "en", "strength": 1}
+        notes = api.database.create_collection("notes", collation=collation)
+        notes.insert_many([{"_id": str(n), "by": "ada", "n": 1} for n in range(3)])
+        loud = token("ADA")
+        assert api.get("/api/rockets", token=loud).json == []
+        for method, body in (("GET", ...), ("PATCH", {"by": "ADA"}), ("DELETE", ...)):
+            assert api(method, "/api/rockets/1", body, token=loud).status_code == 404
+        result = api("PATCH", "/api/rockets?n=[int].1", {"$set": {"n": 2}}, token=loud)
+        assert result.json["matched_items"] == 0
+        result = api("PATCH", "/api/rockets?n=[int].1", {"$set": {"by": "ADA"}}, token=loud)
+        assert result.json["matched_items"] == 0
+        assert api("DELETE", "/api/rockets?n=[int].1", token=loud).json == {"items_deleted": 0}
+        assert len(api.get("/api/rockets", token=token("ada")).json) == 3
+        assert api("PUT", "/api/rockets/1", {"n": 3}, token=token("ada")).status_code == 204
+
+
+def test_an_id_that_is_made_follows_the_rows(policy_api: MakePolicyApi) -> None:
+    api = policy_api(rows={"editor": {"_id": {"$type": "objectId"}}})
+    for body in ({"n": 1}, [{"n": 1}]):
+        assert api("POST", "/api/rockets", body, token=EDITOR).status_code == 201
+    for body in ({"_id": "x"}, [{"n": 1}, {"_id": "x"}]):
+        assert_problem(api("POST", "/api/rockets", body, token=EDITOR), 403, "policy.row")
+    assert_problem(api("PUT", "/api/rockets/x", {}, token=EDITOR), 403, "policy.row")
 
 
 def test_an_owned_resource_needs_a_name_to_write(policy_api: MakePolicyApi) -> None:
