@@ -8,6 +8,7 @@ from falcorest import fields, methods, operators
 from falcorest.api import FalcoRest
 from falcorest.auth import AuthenticationBase
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
+from falcorest.limits import Limits
 from falcorest.query import Query
 from falcorest.resource import Resource
 from falcorest.schema import Schema
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigurationError",
     "FalcoRest",
     "FalcorestError",
+    "Limits",
     "Problem",
     "Query",
     "Resource",

@@ -411,6 +411,21 @@ class Generator:
             return "DELETE", self._asking([asked]), None, None
         return "PATCH", self._asking([asked]), b'{"$set":{"found":1}}', None
 
+    def move(self) -> tuple[Any, ...]:
+        """Move what is seen to where it isn't."""
+        moves: dict[str, tuple[Any, ...]] = {
+            "rockets": ({"country": "RU"}, {"draft": True}, {"$unset": {"country": ""}}),
+            "notes": ({"created_by": "carl"}, {"$rename": {"title": "created_by"}}),
+            "board": ({"blocked": True}, {"$inc": {"level": 9}}, {"$max": {"level": 6.5}}),
+            "crates": ({"state": "shut"}, {"$rename": {"state": "note"}}),
+            "inbox": ({"text": "moved"},),
+        }
+        where, body = self.item(), self.one(moves[self.resource])
+        if self.chance(0.3):
+            where = self._asking([self.condition()])
+            body = body if next(iter(body)).startswith("$") else {"$set": body}
+        return "PATCH", where, self.json(body), None
+
     def hostile(self) -> tuple[Any, ...]:
         """What can't be accepted, whatever is stored."""
         kind = self.random.randrange(4)
@@ -681,6 +696,7 @@ _KINDS: dict[Callable[[Generator], tuple[Any, ...]], int] = {
     Generator.send_back: 14,
     Generator.hostile: 5,
     Generator.probe: 5,
+    Generator.move: 3,
 }
 _OPERATORS = {
     "$set": 8,
