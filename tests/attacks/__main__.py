@@ -74,6 +74,18 @@ def try_hostile(uri: str, where: str) -> Row:
     return Row(f"hostile requests {where}", len(hostile.ATTACKS), None, took, wrong)
 
 
+def try_hostile_declared() -> Row:
+    """Send every hostile request to declared resources once."""
+    started = time.monotonic()
+    with declared.two_databases(None, "hostile") as databases:
+        api = declared.open_declared(databases[0])
+        api.database["posts"].insert_one({"_id": declared.POSTS[0], "title": "t"})
+        attacks = hostile.DECLARED_ATTACKS
+        wrong = [found for attack in attacks if (found := hostile.refusal(api, attack))]
+    took = time.monotonic() - started
+    return Row("hostile requests, declared", len(attacks), None, took, wrong)
+
+
 def try_sockets() -> list[Row]:
     """Send every malformed message once to each server."""
     rows = []
@@ -189,6 +201,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         places = (("on MongoDB", running.uri, 1), ("in memory", IN_MEMORY, 5))
         for where, uri, _ in places:
             yield try_hostile(uri, where)
+        yield try_hostile_declared()
         yield from try_sockets()
         for where, uri, share in places:
             requests = options.requests // share

@@ -14,11 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from falcon.testing import Result
 
 from falcorest.auth import TokenIssuer
+from falcorest.errors import CODES
 from tests.live.processes import Running, serving
-from tests.support import SECRET, Api, assert_problem, clean_environment
+from tests.support import SECRET, assert_problem, clean_environment
 from tests.watching import MONITOR, snapshot
 
 
@@ -192,8 +195,64 @@ _WRITES = [
 
 ATTACKS: tuple[Attack, ...] = (*_QUERIES, *_WRITES)
 
+#: The same for declared resources, those of :mod:`tests.attacks.declared`.
+DECLARED_ATTACKS: tuple[Attack, ...] = (
+    *(
+        Attack(f"/posts?{query}", "GET", f"/posts?{query}", CODES[code][0], code)
+        for query, code in (
+            ("$where=1", "query.unknown_parameter"),
+            ("title__regex=.*", "query.unknown_parameter"),
+            ("title__where=1", "query.unknown_parameter"),
+            ("title[$ne]=1", "query.unknown_parameter"),
+            ("secret=s", "policy.field"),
+            ("secret__startswith=s", "policy.field"),
+            ("content__hidden=h", "policy.field"),
+            ("author_id__password=p", "query.unknown_parameter"),
+            ("_id=1", "query.unknown_parameter"),
+            ("number=9223372036854775808", "query.invalid_value"),
+            ("number=NaN", "query.invalid_value"),
+            ("title=%ff", "query.malformed"),
+            ("_fields=$secret", "query.unknown_field"),
+            ("_fields=secret", "policy.field"),
+            ("_order_by=secret", "policy.field"),
+            ("_order_by=$title", "query.invalid_sort"),
+            ("_skip=9223372036854775808", "query.invalid_skip"),
+        )
+    ),
+    *(
+        Attack(f"a body, {str(body)[:60]}", "POST", "/posts", CODES[code][0], code, body)
+        for body, code in (
+            ({"title": {"$ne": 1}}, "body.invalid"),
+            ({"title": "t", "$set": {"title": "u"}}, "body.invalid"),
+            ({"title": "t", "content.hidden": "h"}, "body.invalid"),
+            ({"title": "t", "content": {"$where": "1"}}, "body.invalid"),
+            ({"title": "t", "approved": True}, "policy.field"),
+            ({"title": "t", "unknown": 1}, "body.invalid"),
+            ({"title": "t", "number": 2**63}, "body.invalid_value"),
+            ({"title": "t", "number": {"$gt": 1}}, "body.invalid"),
+            (b'{"title": "\\ud800"}', "body.malformed"),
+            (b'{"title": "t", "title": "u"}', "body.duplicate_key"),
+            (_deep('{"parts":', "1", "}", 50_000), "body.too_deep"),
+            ([{"$set": {"title": "$secret"}}], "body.invalid"),
+        )
+    ),
+    Attack("PATCH with operators", "PATCH", "/posts?title=t", 400, "body.invalid",
+           {"$set": {"title": "u"}}),
+    Attack("PATCH of everything", "PATCH", "/posts", 403, "bulk.unfiltered", {"title": "u"}),
+    Attack("DELETE of everything", "DELETE", "/posts", 403, "bulk.unfiltered"),
+)  # fmt: skip
 
-def refusal(api: Api, attack: Attack) -> str | None:
+
+class Called(Protocol):
+    """An API that is called in process."""
+
+    database: Any
+
+    def __call__(self, method: str, url: str, *, raw: bytes | None) -> Result:
+        """Send a request."""
+
+
+def refusal(api: Called, attack: Attack) -> str | None:
     """Send an attack; say what is wrong with the answer or with what came of it, if anything is.
 
     Args:

@@ -12,8 +12,10 @@ from urllib.parse import quote
 import pytest
 from pymongo.errors import OperationFailure
 
+from tests.attacks import declared
 from tests.attacks.hostile import (
     ATTACKS,
+    DECLARED_ATTACKS,
     DOCUMENTS,
     LOG_BREAKERS,
     SERVERS,
@@ -26,6 +28,7 @@ from tests.attacks.hostile import (
 )
 from tests.attacks.world import open_api, policy_settings
 from tests.conftest import MakeApi
+from tests.declared import DeclaredApi
 from tests.live.processes import Running
 from tests.support import Api, assert_problem
 from tests.watching import snapshot
@@ -49,6 +52,19 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
 def test_it_is_refused(api: Api, attack: Attack) -> None:
     assert refusal(api, attack) is None
+
+
+@pytest.fixture(scope="module")
+def declared_api() -> DeclaredApi:
+    with declared.two_databases(None, "hostile") as databases:
+        api = declared.open_declared(databases[0])
+    api.database["posts"].insert_one({"_id": declared.POSTS[0], "title": "t", "secret": "s"})
+    return api
+
+
+@pytest.mark.parametrize("attack", DECLARED_ATTACKS, ids=str)
+def test_it_is_refused_by_declared_resources(declared_api: DeclaredApi, attack: Attack) -> None:
+    assert refusal(declared_api, attack) is None
 
 
 def test_what_is_wrong_with_an_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
