@@ -62,6 +62,7 @@ CODES: dict[str, tuple[int, str]] = {
     "body.duplicate_key": (400, "An object in the body has the same key twice."),
     "body.invalid_value": (400, "A value in the body is out of range or no Extended JSON."),
     "body.too_deep": (400, "The body is nested too deeply."),
+    "body.too_complex": (400, "The body has more documents, or names more fields, than it may."),
     "body.wrong_type": (400, "The body, or a part of it, is of another type than expected."),
     "body.invalid": (400, "The body doesn't fit the schema; `field-errors` says where."),
     "body.invalid_update": (400, "The body is not an update that is allowed."),

@@ -80,6 +80,12 @@ class Limits:
         "body.too_deep",
         most=100,
     )
+    max_documents: int = _limit(10_000, "The most documents in one ``POST``.", "body.too_complex")
+    max_update_fields: int = _limit(
+        1000,
+        "The most fields that one ``PATCH`` may name, in all its operators.",
+        "body.too_complex",
+    )
     stream_timeout_ms: int = _limit(
         600_000,
         "How long MongoDB may work on one list that is streamed, in milliseconds; the time that "

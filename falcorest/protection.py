@@ -6,7 +6,8 @@ kept whatever the client writes around it. So no answer tells anything about a h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -297,8 +298,8 @@ class _Keeping:
     def _list(
         self, tree: Tree, hidden: Tree, stored: list[Any], sent: list[Any], place: str
     ) -> list[Any]:
-        shown = [without(item, hidden) for item in stored]
-        before = pair(sent, shown, _is_identical)
+        shown = [_encoded(without(item, hidden)) for item in stored]
+        before = pair([_encoded(item) for item in sent], shown)
         gone = set(range(len(stored))) - set(before)
         if any(_holds(tree, hidden, stored[index]) for index in gone):
             raise forbidden(place, "made shorter, since it holds what you can't write")
@@ -310,32 +311,45 @@ class _Keeping:
         ]
 
 
-def pair(
-    sent: Sequence[Any], shown: Sequence[Any], same: Callable[[Any, Any], bool]
-) -> list[int | None]:
+def pair(sent: Sequence[Hashable], shown: Sequence[Hashable]) -> list[int | None]:
     """Return, for each item of a list that is sent back, the index that it had; None if it is new.
 
     That is the item which it equals, at the same place if possible; for one that was changed, the
-    one at the same place, unless the list has become shorter.
+    one at the same place, or else one that is left over, unless the list has become shorter.
+
+    Args:
+        sent: A key for each item, the same for equal ones.
+        shown: The same of the list that was read.
     """
-    left = dict.fromkeys(range(len(shown)))
-    before: list[int | None] = []
-    for index, item in enumerate(sent):
-        places = [index, *left] if index in left else left
-        found = next((place for place in places if same(shown[place], item)), None)
-        before.append(found)
-        if found is not None:
-            del left[found]
+    before: list[int | None] = [
+        index if shown[index : index + 1] == [key] else None for index, key in enumerate(sent)
+    ]
+    left = set(range(len(shown))).difference(before)
+    places: dict[Hashable, deque[int]] = {}
+    for index in sorted(left):
+        places.setdefault(shown[index], deque()).append(index)
+    for index, key in enumerate(sent):
+        if before[index] is None and places.get(key):
+            found = before[index] = places[key].popleft()
+            left.remove(found)
     if len(sent) >= len(shown):
-        for index, found in enumerate(before):
-            if found is None and index in left:
+        for index in range(len(shown)):
+            if before[index] is None and index in left:
                 before[index] = index
+                left.remove(index)
+        # NOTE: nothing is lost of a list that isn't shorter.
+        rest = iter(sorted(left))
+        before = [next(rest, None) if found is None else found for found in before]
     return before
 
 
 def _is_identical(one: Any, other: Any) -> bool:
     """Tell whether two values are stored as the same bytes."""
-    return bson.encode({"": one}) == bson.encode({"": other})
+    return _encoded(one) == _encoded(other)
+
+
+def _encoded(value: Any) -> bytes:
+    return bson.encode({"": value})
 
 
 def _holds(tree: Tree, hidden: Tree, value: Any) -> bool:

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import marshmallow
+import orjson
 from marshmallow import fields as ma
 
 from falcorest.bodies import located, require_object
 from falcorest.declaration import Declaration
 from falcorest.naming import EMBEDDED, REFERENCE, Relation
-from falcorest.protection import forbidden
+from falcorest.protection import forbidden, pair
 from falcorest.query import Document
 from falcorest.related import stored_value
 from falcorest.schema import leaf_of
@@ -174,21 +175,11 @@ def paired(sent: list[Any], shown: list[Any], stored: list[Any]) -> list[tuple[A
     That is the one that it equals; for those that were changed, the one at the same place, unless
     the list has become shorter. For a new one, both are None.
     """
-    none = (None, None)
     if len(shown) != len(stored):
-        return [none] * len(sent)
-    left = list(range(len(shown)))
-    pairs: list[tuple[Any, Any]] = []
-    changed: list[int] = []
-    for index, item in enumerate(sent):
-        same = [other for other in left if shown[other] == item]
-        found = index if index in same else next(iter(same), None)
-        pairs.append(none if found is None else (shown[found], stored[found]))
-        if found is None:
-            changed.append(index)
-        else:
-            left.remove(found)
-    for index in changed:
-        if len(sent) >= len(shown) and index in left:
-            pairs[index] = (shown[index], stored[index])
-    return pairs
+        return [(None, None)] * len(sent)
+    before = pair([_written(item) for item in sent], [_written(item) for item in shown])
+    return [(None, None) if was is None else (shown[was], stored[was]) for was in before]
+
+
+def _written(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

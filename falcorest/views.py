@@ -205,6 +205,11 @@ class ResourceView(View, Permissions):
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
             raise BodyError("body.wrong_type", "An object is expected.")
+        if len(data) > self.limits.max_documents:
+            raise BodyError(
+                "body.too_complex",
+                f"A list may have {self.limits.max_documents} documents at the most.",
+            )
         work, _ = req.env[PREPARED]
         work.resource.view_method = methods.BulkCreate
         documents = work.create_many(data)
@@ -220,7 +225,7 @@ class ResourceView(View, Permissions):
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Change every document that the filter matches."""
         work, query = req.env[PREPARED]
-        updated = work.update_many(query, self._read(req))
+        updated = work.update_many(query, self._read_update(req))
         self._answer(resp, self._dialect.updated(updated.matched, updated.modified))
 
     on_put = on_patch
@@ -251,7 +256,7 @@ class ResourceView(View, Permissions):
 
     def _update(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         work, _ = req.env[PREPARED]
-        document = work.update(self._identity(req, id), self._read(req))
+        document = work.update(self._identity(req, id), self._read_update(req))
         if document is None:
             resp.status = HTTP_204
         else:
@@ -294,6 +299,16 @@ class ResourceView(View, Permissions):
 
     def _read(self, req: falcon.Request) -> Any:
         return read_json(req, self.limits.max_body_bytes, self.limits.max_body_depth)
+
+    def _read_update(self, req: falcon.Request) -> Any:
+        """Read a body that names the fields which change, alone or below operators."""
+        body = self._read(req)
+        most, count = self.limits.max_update_fields, 0
+        for key, one in body.items() if type(body) is dict else ():
+            count += len(one) if key[:1] == "$" and type(one) is dict else 1
+        if count > most:
+            raise BodyError("body.too_complex", f"An update may name {most} fields at the most.")
+        return body
 
     def _address(self, req: falcon.Request) -> str:
         return quote(req.root_path.rstrip("/") + self.url)

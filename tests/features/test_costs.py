@@ -311,3 +311,19 @@ def test_indexes_can_not_be_required_of_a_database_in_memory(make_declared: Make
         make_declared(things=IndexedView)
     with pytest.raises(ConfigurationError, match="FALCOREST_REQUIRE_INDEX"):
         Settings(mongodb_uri="mongomock://", require_index=True)
+
+
+def test_how_much_a_body_may_hold(make_api: MakeApi) -> None:
+    api = make_api("mongomock://", max_documents=2, max_update_fields=3)
+    api.rockets.insert_one({"_id": "a"})
+    assert api("POST", "/api/rockets", [{}, {}]).status_code == 201
+    assert_problem(api("POST", "/api/rockets", [{}, {}, {}]), 400, "body.too_complex")
+    for body in ({"a": 1, "b": 2, "c": 3}, {"$set": {"a": 1, "b": 2}, "$unset": {"c": 1}}):
+        assert api("PATCH", "/api/rockets/a", body).status_code == 204
+    for body in (
+        {"a": 1, "b": 2, "c": 3, "d": 4},
+        {"$set": {"a": 1, "b": 2, "d": 3}, "$inc": {"c": 1}},
+    ):
+        assert_problem(api("PATCH", "/api/rockets/a", body), 400, "body.too_complex")
+    body = {"$set": dict.fromkeys("abcd", 1)}
+    assert_problem(api("PATCH", "/api/rockets?a=1", body), 400, "body.too_complex")
