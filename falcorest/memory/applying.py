@@ -53,11 +53,16 @@ def check_update(update: _Update) -> None:
             taken.append(_split(path))
             if operator == "$rename":
                 if _overlap(_split(path), _split(argument)):
+                    _require_apart(taken)
                     _refuse(_BAD_VALUE)
                 taken.append(_split(argument))
+    _require_apart(taken)
+
+
+def _require_apart(paths: list[_Parts]) -> None:
     # PERF: in order, what a path leads on to stands right behind it.
-    taken.sort()
-    if any(map(_overlap, taken, taken[1:])):
+    ordered = sorted(paths)
+    if any(map(_overlap, ordered, ordered[1:])):
         _refuse(_CONFLICTING_UPDATE)
 
 

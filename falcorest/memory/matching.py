@@ -138,15 +138,20 @@ def _item_values(item: Any, parts: _Parts, whole: bool) -> Iterator[Any]:
 
 
 def _equal(value: Any) -> _Test:
-    if isinstance(value, (Regex, re.Pattern)):
-        raise NotImplementedError("a comparison with a pattern")
-    wanted = order(value)
+    wanted = _wanted(value)
     return lambda found: (found is not MISSING or value is None) and order(found) == wanted
 
 
-def _one_of(values: Iterable[Any]) -> _Test:
-    tests = [_equal(value) for value in values]
-    return lambda found: any(test(found) for test in tests)
+def _one_of(values: Sequence[Any]) -> _Test:
+    wanted = set(map(_wanted, values))
+    nothing = any(value is None for value in values)
+    return lambda found: nothing if found is MISSING else order(found) in wanted
+
+
+def _wanted(value: Any) -> Order:
+    if isinstance(value, (Regex, re.Pattern)):
+        raise NotImplementedError("a comparison with a pattern")
+    return order(value)
 
 
 def _comparison(or_equal: bool, sign: int) -> Callable[[Any], _Test]:

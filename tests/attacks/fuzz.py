@@ -393,7 +393,7 @@ class Mutator:
                 return text
         for _ in range(random.choice((1, 1, 1, 1, 2, 3, 6))):
             text = random.choice(_MUTATIONS)(self, text)
-        if random.random() < 0.01:
+        if random.random() < 0.02:
             text = self._stretched(text)
         return text[: self._target.largest]
 
@@ -459,7 +459,8 @@ class Mutator:
     def _stretched(self, text: str) -> str:
         """Repeat a piece as often as there is room: what is quadratic shows."""
         before, middle, behind = self._cut(text)
-        middle = self._random.choice((middle, self._word())) or self._word()
+        middle = self._random.choice((middle, middle[:1], self._word())) or self._word()
+        behind += self._random.choice(("", "", "x", "/", '"'))
         room = self._target.largest - len(before) - len(behind)
         return before + middle * max(1, room // len(middle)) + behind
 

@@ -189,6 +189,8 @@ _WRITES = [
     Attack("a bulk $rename of a hidden field", "PATCH", "/api/rockets?name=x", 403,
            "policy.field", {"$rename": {"cost": "name"}}),
     Attack("%ff in an id", "GET", "/api/rockets/[int].%ff", 400, "id.invalid"),
+    Attack("an id of 60,000 digits", "GET", f"/api/rockets/[float].{'1' * 60_000}x", 400,
+           "id.invalid"),
     Attack("an id of 64 bits and more", "PUT", f"/api/rockets/[int].{2**63}", 400, "id.invalid",
            {"a": 1}),
 ]  # fmt: skip

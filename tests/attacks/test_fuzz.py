@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 
 from falcorest.errors import ServerError
-from tests.attacks.fuzz import Target, attempt, fuzz, targets
+from falcorest.hints import HINTS
+from tests.attacks.fuzz import SLOW, Target, attempt, fuzz, targets
 
 INPUTS = {"JSON": 500, "operators": 500, "fields": 500}
 TARGETS = targets()
@@ -25,6 +27,17 @@ def test_good_inputs(target: Target) -> None:
     answers = [attempt(target, seed) for seed in target.seeds]
     assert [finding for _, finding in answers if finding] == []
     assert not all(refused for refused, _ in answers)
+
+
+@pytest.mark.parametrize("hint", HINTS)
+def test_long_literals_take_no_longer_than_they_are(hint: str) -> None:
+    [target] = [target for target in TARGETS if target.name == "id"]
+    for piece in ("1", "0", "-", ".", "1.", "e", "P", "1D", "T1", "10:", "2021-", " ", "N"):
+        for end in ("x", ".5", ""):
+            text = f"[{hint}].{piece * (20_000 // len(piece))}{end}"
+            started = time.thread_time()
+            attempt(target, text)
+            assert time.thread_time() - started < SLOW, text[:40]
 
 
 def test_what_a_finding_is() -> None:
