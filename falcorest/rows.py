@@ -6,6 +6,7 @@ follows them is judged here, so a rule is made of operators that falcorest evalu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -24,9 +25,12 @@ from falcorest.query import NOTHING, Document, Filter, is_path
 from falcorest.updates import Update
 
 _GROUPS = ("$and", "$or", "$nor")
-#: The operators that a rule may have on a field. Regular expressions of MongoDB aren't those of
-#: Python in every corner, so a rule with one couldn't be judged by here.
-RULE_OPERATORS = (*(f"${name}" for name in OPERATORS if name != "regex"), "$not")
+#: The operators that a rule may have on a field.
+RULE_OPERATORS = (*(f"${name}" for name in OPERATORS), "$not")
+
+#: The regular expressions that mean the same to MongoDB and to Python: texts, with punctuation
+#: behind backslashes, and perhaps ``^`` in front and ``$`` behind.
+_TEXT_PATTERN = re.compile(r"\^?(?:[^\\^$.|?*+()\[\]{}\0\r\n]|\\[!-/:-@\[-`{-~])*\$?")
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,11 @@ def _read_argument(field: str, name: str, argument: Any) -> Any:
     if name == "$not":
         return _read_condition(field, argument)
     value = _read_value(field, argument)
+    if name == "$regex" and not (isinstance(value, str) and _TEXT_PATTERN.fullmatch(value)):
+        raise ConfigurationError(
+            f"{field}: in a rule, $regex takes a text with perhaps ^ in front and $ behind; "
+            f"{argument!r} may mean one thing to MongoDB and another to falcorest."
+        )
     try:
         OPERATORS[name.removeprefix("$")].expression(value)
     except (TypeError, ValueError) as error:

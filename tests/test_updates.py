@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -328,7 +329,7 @@ EXAMPLES = {operator: argument for operator, argument, _ in reversed(ACCEPTED)}
 @pytest.mark.parametrize("operator", ALLOWED)
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_path_is_made_of_plain_names_and_not_positional(operator: str, path: str) -> None:
-    update_from_operators({operator: {"a": EXAMPLES[operator]}})
+    update_from_operators({operator: {"a": deepcopy(EXAMPLES[operator])}})
     assert refusal({operator: {path: EXAMPLES[operator]}}).code == "body.invalid_key"
 
 
