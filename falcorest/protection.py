@@ -298,8 +298,8 @@ class _Keeping:
     def _list(
         self, tree: Tree, hidden: Tree, stored: list[Any], sent: list[Any], place: str
     ) -> list[Any]:
-        shown = [_encoded(without(item, hidden)) for item in stored]
-        before = pair([_encoded(item) for item in sent], shown)
+        shown = [_key(index, without(item, hidden)) for index, item in enumerate(stored)]
+        before = pair([_key(index, item) for index, item in enumerate(sent)], shown)
         gone = set(range(len(stored))) - set(before)
         if any(_holds(tree, hidden, stored[index]) for index in gone):
             raise forbidden(place, "made shorter, since it holds what you can't write")
@@ -346,6 +346,12 @@ def pair(sent: Sequence[Hashable], shown: Sequence[Hashable]) -> list[int | None
 def _is_identical(one: Any, other: Any) -> bool:
     """Tell whether two values are stored as the same bytes."""
     return _encoded(one) == _encoded(other)
+
+
+def _key(index: int, item: Any) -> Hashable:
+    """Return what an item of a list is told from others by."""
+    # PERF: a list in a list by its place, or all of it would be read again at each level.
+    return index if isinstance(item, list) else _encoded(item)
 
 
 def _encoded(value: Any) -> bytes:

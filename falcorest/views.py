@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -26,6 +25,7 @@ from falcorest.errors import (
 )
 from falcorest.finding import not_found
 from falcorest.limits import Limits
+from falcorest.logs import log_exception
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.planning import IndexedService
@@ -37,8 +37,6 @@ from falcorest.writing import Writer
 
 #: Where the middleware leaves, for the view, what does the work and what is asked.
 PREPARED = "falcorest.prepared"
-
-logger = logging.getLogger("falcorest")
 
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
@@ -403,6 +401,12 @@ def read_json(req: falcon.Request, max_bytes: int, max_depth: int = Limits.max_b
             "The body must be JSON, with Content-Type: application/json.",
             headers={"Accept": falcon.MEDIA_JSON},
         )
+    if req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in {"", "identity"}:
+        raise UnsupportedMediaType(
+            "body.unsupported_type",
+            "The body must be sent as it is, without Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
     length = req.content_length
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
@@ -436,23 +440,6 @@ def _too_large(max_bytes: int) -> ContentTooLarge:
 
 def log_failure(req: falcon.Request, error: Exception) -> None:
     """Log what went wrong with a request, under its id."""
-    if not logger.isEnabledFor(logging.ERROR):
-        return
-    # APPSEC: line breaks and escape sequences of a client are kept out of the log; what the
-    # database says of a command repeats them.
+    request_id = getattr(req.context, "request_id", "-")
     message = "%s %s failed (request %s)"
-    arguments = (req.method, ascii(req.path), getattr(req.context, "request_id", "-"))
-    cause = (type(error), error, error.__traceback__)
-    record = logger.makeRecord(
-        logger.name, logging.ERROR, __file__, 0, message, arguments, cause, "log_failure"
-    )
-    record.exc_text = _traceback(error)
-    logger.handle(record)
-
-
-def _traceback(error: BaseException) -> str:
-    """Return a traceback, and those of what led to it, with each message on one line."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
-    own = "".join(traceback.format_tb(error.__traceback__)) + f"{type(error).__name__}: {said}"
-    return own if before is None else f"{_traceback(before)}\n\nThat led to:\n\n{own}"
+    log_exception(logging.ERROR, message, req.method, ascii(req.path), request_id, error=error)

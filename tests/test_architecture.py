@@ -24,7 +24,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
+    *("errors", "logs", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "settings", "embedded", "permissions"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),

@@ -82,6 +82,20 @@ def test_long_lists_are_paired_soon(sent: list[Any]) -> None:
     assert [item["n"] for item in kept["a"]] == [item["n"] for item in sent]
 
 
+def test_lists_in_lists_are_read_once() -> None:
+    def around(items: list[Any]) -> list[Any]:
+        for _ in range(90):
+            items = [items]
+        return items
+
+    stored = {"a": around([{"n": n, "secret": n} for n in MANY])}
+    sent = {"a": around([{"n": n + 1} for n in MANY])}
+    kept = Protection.of(["a.secret"], []).kept_in_replacement(sent, stored)["a"]
+    while isinstance(kept[0], list):
+        (kept,) = kept
+    assert sorted(item["secret"] for item in kept) == list(MANY)
+
+
 def test_an_object_may_not_lose_what_it_holds() -> None:
     protection = Protection.of(["a.b.secret"], ["a.stamp"])
     stored = {"a": {"b": {"secret": 1, "x": 2}, "stamp": 3}}

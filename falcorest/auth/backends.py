@@ -19,8 +19,7 @@ from falcon_auth.backends import (
 from falcorest.auth.methods import AuthenticationBase, read_authorization
 from falcorest.auth.ready import make_challenge
 from falcorest.errors import ConfigurationError
-
-logger = logging.getLogger("falcorest")
+from falcorest.logs import log_exception
 
 #: What backends raise on headers that they can't read.
 _GARBAGE = (LookupError, RecursionError, ValueError)
@@ -125,9 +124,10 @@ def _ask(backend: Any, req: falcon.Request) -> Any:
         return user if _is_complete(backend, req) else None
     except falcon.HTTPUnauthorized:
         return None
-    except _GARBAGE:
+    except _GARBAGE as error:
         # NOTE: on the log, because it may as well be a mistake in the author's user_loader.
-        logger.warning("%s failed on a request", type(backend).__name__, exc_info=True)
+        name = type(backend).__name__
+        log_exception(logging.WARNING, "%s failed on a request", name, error=error)
         return None
 
 

@@ -36,6 +36,7 @@ from falcorest.declaration import declare
 from falcorest.dialects import Dialect, SuffixDialect, TypedDialect
 from falcorest.errors import Problem, Unauthorized, problem_json
 from falcorest.hints import HINTS, format_id, parse_id
+from falcorest.limits import Limits
 from falcorest.operators import DECLARED, OPERATORS
 from falcorest.query import Query
 from falcorest.updates import UPDATE_OPERATORS, update_from_fields, update_from_operators
@@ -356,14 +357,14 @@ def targets() -> list[Target]:
     typed = TypedDialect(regex=True)
     declaration = declare(_ThingResource)
     suffix = SuffixDialect(declaration.filters, declaration.ordering)
-    url, body = 64 * 1024, 512 * 1024
+    query, url, body = Limits().max_query_bytes, 64 * 1024, 512 * 1024
     return [
-        Target("typed list", _TYPED_SEEDS, _TYPED_WORDS, _lists(typed), url),
-        Target("typed bulk", _TYPED_SEEDS, _TYPED_WORDS, _bulks(typed), url),
-        Target("typed item", _TYPED_ITEM_SEEDS, _TYPED_WORDS, _items(typed), url),
-        Target("suffix list", _SUFFIX_SEEDS, _SUFFIX_WORDS, _lists(suffix), url),
-        Target("suffix bulk", _SUFFIX_SEEDS, _SUFFIX_WORDS, _bulks(suffix), url),
-        Target("suffix item", _SUFFIX_ITEM_SEEDS, _SUFFIX_WORDS, _items(suffix), url),
+        Target("typed list", _TYPED_SEEDS, _TYPED_WORDS, _lists(typed), query),
+        Target("typed bulk", _TYPED_SEEDS, _TYPED_WORDS, _bulks(typed), query),
+        Target("typed item", _TYPED_ITEM_SEEDS, _TYPED_WORDS, _items(typed), query),
+        Target("suffix list", _SUFFIX_SEEDS, _SUFFIX_WORDS, _lists(suffix), query),
+        Target("suffix bulk", _SUFFIX_SEEDS, _SUFFIX_WORDS, _bulks(suffix), query),
+        Target("suffix item", _SUFFIX_ITEM_SEEDS, _SUFFIX_WORDS, _items(suffix), query),
         Target("id", _ID_SEEDS, _ID_WORDS, _read_id, url),
         Target("JSON", _JSON_SEEDS, _JSON_WORDS, _read_json, body, True),
         Target("operators", _UPDATE_SEEDS, _UPDATE_WORDS, _read_operators, body, True),
@@ -461,7 +462,9 @@ class Mutator:
         before, middle, behind = self._cut(text)
         middle = self._random.choice((middle, middle[:1], self._word())) or self._word()
         behind += self._random.choice(("", "", "x", "/", '"'))
-        room = self._target.largest - len(before) - len(behind)
+        # NOTE: a single value may have less than a whole query string, and a pattern still less.
+        longest = self._random.choice((self._target.largest, 4000, 250))
+        room = longest - len(before) - len(behind)
         return before + middle * max(1, room // len(middle)) + behind
 
 

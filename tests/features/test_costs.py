@@ -327,3 +327,13 @@ def test_how_much_a_body_may_hold(make_api: MakeApi) -> None:
         assert_problem(api("PATCH", "/api/rockets/a", body), 400, "body.too_complex")
     body = {"$set": dict.fromkeys("abcd", 1)}
     assert_problem(api("PATCH", "/api/rockets?a=1", body), 400, "body.too_complex")
+
+
+def test_a_body_in_another_encoding_is_not_read(make_api: MakeApi) -> None:
+    api = make_api("mongomock://")
+    for encoding, status in (("gzip", 415), ("br", 415), ("identity", 201), (" Identity ", 201)):
+        result = api("POST", "/api/rockets", {}, headers={"Content-Encoding": encoding})
+        assert result.status_code == status, encoding
+    result = api("POST", "/api/rockets", {}, headers={"Content-Encoding": "gzip"})
+    assert_problem(result, 415, "body.unsupported_type", naming="Content-Encoding")
+    assert result.headers["accept-encoding"] == "identity"
