@@ -426,7 +426,7 @@ def test_every_field_takes_every_value(leaf: int, way: int) -> None:
     assert_same(Schema.from_dict({"a": field}), *({"p": {"q": value}} for value in values))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_plan_gives_and_raises_what_the_schema_does(data: Any) -> None:
     kind, documents = data.draw(any_schema(2))

@@ -91,6 +91,7 @@ class PolicySide(Side[Request]):
             found = read.json if read.status_code == 200 else {}
             body = json.dumps(edited(found, request.edits)).encode()
         result = self.api(request.method, request.url, raw=body, token=token)
+        self.dated |= result.status_code < 300 and b"$currentDate" in (body or b"")
         if result.status_code == 201:
             resource = request.url.split("/")[2]
             made = bson_json.loads(result.content)
