@@ -188,7 +188,10 @@ def test_under_a_server(
     options = {
         "gunicorn": ["--threads", "2", "--bind", f"{host}:{port}", target],
         "waitress": [f"--listen={host}:{port}", target],
-        "granian": ["--interface", "wsgi", "--host", host, "--port", str(port), target],
+        "granian": [
+            *("--interface", "wsgi", "--host", host, "--port", str(port)),
+            *("--workers-kill-timeout", "2", target),
+        ],
     }[server]
     environment = clean_environment(
         MONGODB_URI=library_uri,

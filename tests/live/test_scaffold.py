@@ -244,6 +244,7 @@ def test_what_is_printed_runs_under_a_server(
         "waitress": ["waitress-serve", f"--listen=127.0.0.1:{port}", "--call", "api:create_app"],
         "granian": [
             *("granian", "--interface", "wsgi", "--factory", "--port", str(port)),
+            *("--workers-kill-timeout", "2"),
             "api:create_app",
         ],
     }
