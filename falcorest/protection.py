@@ -148,7 +148,7 @@ class Protection:
                 if was is MISSING or not is_same(without(was, hidden), value):
                     raise forbidden(path, "written")
             else:
-                kept[path] = _Keeping(self).value(below, hidden, was, value, path)
+                kept[path] = _kept(below, hidden, was, value, path)
         changed = {**update, "$set": kept}
         return changed if kept else {name: one for name, one in changed.items() if name != "$set"}
 
@@ -163,7 +163,7 @@ class Protection:
             Forbidden: It would write a read-only field, or take a protected one away.
         """
         tree, hidden = self.protected.tree, self.hidden.tree
-        kept: Document = _Keeping(self).value(tree, hidden, stored, document, "")
+        kept: Document = _kept(tree, hidden, stored, document, "")
         return kept
 
 
@@ -233,82 +233,75 @@ def _check_value(tree: Tree, value: Any, place: str) -> None:
             _check_value(tree, item, place)
 
 
-class _Keeping:
-    """Keeps what is stored in protected fields while a client writes what is around them.
+def _kept(tree: Tree, hidden: Tree, stored: Any, sent: Any, place: str) -> Any:
+    """Return what is to be stored in a place with protected fields inside.
 
     What is decided depends on what the client can see, never on what is hidden.
+
+    Args:
+        tree: What is protected below it.
+        hidden: What of that is hidden.
+        stored: What is stored in it, or MISSING.
+        sent: What the client wants to be there.
+        place: Its path.
     """
+    stored = as_object(stored)
+    if stored is MISSING or not _holds(tree, hidden, stored):
+        _check_value(tree, sent, place)
+        return sent
+    if isinstance(stored, dict) and isinstance(as_object(sent), dict):
+        return _kept_in_object(tree, hidden, stored, as_object(sent), place)
+    if isinstance(stored, list) and isinstance(sent, list):
+        return _kept_in_list(tree, hidden, stored, sent, place)
+    raise forbidden(place, "written like this, since it holds what you can't write")
 
-    def __init__(self, protection: Protection) -> None:
-        self._hidden = protection.hidden
 
-    def value(self, tree: Tree, hidden: Tree, stored: Any, sent: Any, place: str) -> Any:
-        """Return what is to be stored in a place with protected fields inside.
-
-        Args:
-            tree: What is protected below it.
-            hidden: What of that is hidden.
-            stored: What is stored in it, or MISSING.
-            sent: What the client wants to be there.
-            place: Its path.
-        """
-        stored = as_object(stored)
-        if stored is MISSING or not _holds(tree, hidden, stored):
-            _check_value(tree, sent, place)
-            return sent
-        if isinstance(stored, dict) and isinstance(as_object(sent), dict):
-            return self._object(tree, hidden, stored, as_object(sent), place)
-        if isinstance(stored, list) and isinstance(sent, list):
-            return self._list(tree, hidden, stored, sent, place)
-        raise forbidden(place, "written like this, since it holds what you can't write")
-
-    def _object(
-        self, tree: Tree, hidden: Tree, stored: Document, sent: Document, place: str
-    ) -> Document:
-        kept: Document = {}
-        for name, value in sent.items():
+def _kept_in_object(
+    tree: Tree, hidden: Tree, stored: Document, sent: Document, place: str
+) -> Document:
+    kept: Document = {}
+    for name, value in sent.items():
+        path = f"{place}.{name}" if place else name
+        below, hidden_below = tree.get(name), hidden.get(name, {})
+        was = stored.get(name, MISSING)
+        if below is None:
+            kept[name] = value
+        elif below:
+            kept[name] = _kept(below, hidden_below, was, value, path)
+        elif (
+            (name in hidden and not hidden[name])
+            or was is MISSING
+            or not is_same(without(was, hidden_below), value)
+        ):
+            raise forbidden(path, "written")
+        else:
+            kept[name] = was
+    for name, was in stored.items():
+        below = tree.get(name)
+        if below is None or name in sent:
+            continue
+        if below and _holds(below, hidden.get(name, {}), was):
             path = f"{place}.{name}" if place else name
-            below, hidden_below = tree.get(name), hidden.get(name, {})
-            was = stored.get(name, MISSING)
-            if below is None:
-                kept[name] = value
-            elif below:
-                kept[name] = self.value(below, hidden_below, was, value, path)
-            elif (
-                (name in hidden and not hidden[name])
-                or was is MISSING
-                or not is_same(without(was, hidden_below), value)
-            ):
-                raise forbidden(path, "written")
-            else:
-                kept[name] = was
-        for name, was in stored.items():
-            below = tree.get(name)
-            if below is None or name in sent:
-                continue
-            if below and _holds(below, hidden.get(name, {}), was):
-                path = f"{place}.{name}" if place else name
-                raise forbidden(path, "left out, since it holds what you can't write")
-            if not below:
-                kept[name] = was
-        # NOTE: the place of what is kept is not a change, which the answer would count.
-        same = _is_identical(without(kept, hidden), without(stored, hidden))
-        return stored if same else kept
+            raise forbidden(path, "left out, since it holds what you can't write")
+        if not below:
+            kept[name] = was
+    # NOTE: the place of what is kept is not a change, which the answer would count.
+    same = _is_identical(without(kept, hidden), without(stored, hidden))
+    return stored if same else kept
 
-    def _list(
-        self, tree: Tree, hidden: Tree, stored: list[Any], sent: list[Any], place: str
-    ) -> list[Any]:
-        shown = [_key(index, without(item, hidden)) for index, item in enumerate(stored)]
-        before = pair([_key(index, item) for index, item in enumerate(sent)], shown)
-        gone = set(range(len(stored))) - set(before)
-        if any(_holds(tree, hidden, stored[index]) for index in gone):
-            raise forbidden(place, "made shorter, since it holds what you can't write")
-        return [
-            self.value(
-                tree, hidden, MISSING if was is None else stored[was], item, f"{place}.{index}"
-            )
-            for index, (item, was) in enumerate(zip(sent, before, strict=True))
-        ]
+
+def _kept_in_list(
+    tree: Tree, hidden: Tree, stored: list[Any], sent: list[Any], place: str
+) -> list[Any]:
+    shown = [_key(index, without(item, hidden)) for index, item in enumerate(stored)]
+    before = pair([_key(index, item) for index, item in enumerate(sent)], shown)
+    gone = set(range(len(stored))) - set(before)
+    if any(_holds(tree, hidden, stored[index]) for index in gone):
+        raise forbidden(place, "made shorter, since it holds what you can't write")
+    return [
+        _kept(tree, hidden, MISSING if was is None else stored[was], item, f"{place}.{index}")
+        for index, (item, was) in enumerate(zip(sent, before, strict=True))
+    ]
 
 
 def pair(sent: Sequence[Hashable], shown: Sequence[Hashable]) -> list[int | None]:
