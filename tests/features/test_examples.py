@@ -17,6 +17,7 @@ from pymongo import MongoClient
 
 from falcorest.auth import TokenIssuer
 from falcorest.demo import documents
+from tests.attacks.__main__ import HEADER
 from tests.examples import EXAMPLES, note, noted, runs
 from tests.support import (
     SECRET,
@@ -329,3 +330,17 @@ def test_extended_json(files: list[Path], tmp_path: Path, environment: dict[str,
         back = server.get(created.headers["location"])
         assert back.json == document
         assert list(back.json) == list(document)
+
+
+@runs("attacks/figures.txt")
+def test_the_figures_of_the_attacks_are_whole(files: list[Path]) -> None:
+    """They are what the script has printed, which a test can't repeat: it takes minutes."""
+    heading, *lines = files[0].read_text(encoding="utf-8").splitlines()
+    assert heading == HEADER
+    figures = re.compile(r"(.{44}) +([0-9,]+) +(?:[0-9]+ %)? +[0-9]+ +0")
+    found = [one for one in map(figures.fullmatch, lines) if one is not None]
+    assert len(found) == len(lines), "nothing was wrong"
+    tried = {one[1].strip(): int(one[2].replace(",", "")) for one in found}
+    for door in ("zero-code", "declared"):
+        assert tried[f"{door}, two databases on MongoDB"] >= 10_000
+    assert len(tried) > 25
