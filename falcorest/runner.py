@@ -146,6 +146,13 @@ def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> 
         ready: Called when the server listens.
     """
     owner = os.getpid()
+    # NOTE: a SIGTERM that comes before a worker listens to it would be lost to the handlers that
+    # it has from its parent, who would wait for it as long as for requests in flight. So workers
+    # begin with it held back.
+    os.register_at_fork(
+        before=lambda: _mask_sigterm(signal.SIG_BLOCK),
+        after_in_parent=lambda: _mask_sigterm(signal.SIG_UNBLOCK),
+    )
     serve = {"granian": _granian, "gunicorn": _gunicorn, "waitress": _waitress}[run.server]
     try:
         serve(run, load, ready)
@@ -156,6 +163,10 @@ def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> 
             _leave(error.code)
         if error.code:
             raise
+
+
+def _mask_sigterm(how: int) -> None:
+    signal.pthread_sigmask(how, {signal.SIGTERM})
 
 
 def _leave(code: Any) -> NoReturn:
@@ -194,15 +205,11 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
     server.on_startup(
         threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
     )
-    server.serve(target_loader=functools.partial(_load_in_granian, server, load), wrap_loader=False)
+    server.serve(target_loader=functools.partial(_load_in_granian, load), wrap_loader=False)
 
 
-def _load_in_granian(server: Any, load: Callable[[], App]) -> App:
-    # NOTE: a signal that comes before granian's worker listens to it would be lost: after the
-    # fork to the handlers of its parent, later to its own. So it is held back and waited for.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    if server.interrupt_signal:
-        sys.exit(0)
+def _load_in_granian(load: Callable[[], App]) -> App:
+    # NOTE: a signal is lost to granian's own handlers, too, until its worker listens to them.
     threading.Thread(target=_pass_on_sigterm, daemon=True).start()
     # NOTE: a worker hangs when a second signal meets the first, as when Ctrl-C reaches it and
     # its parent both.
@@ -240,6 +247,10 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         ready()
 
+    def listen(worker: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _mask_sigterm(signal.SIG_UNBLOCK)
+
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options = {
@@ -256,7 +267,7 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 "limit_request_line": 8190,
                 "control_socket_disable": True,
                 "when_ready": when_ready,
-                "post_worker_init": lambda worker: signal.signal(signal.SIGINT, signal.SIG_IGN),
+                "post_worker_init": listen,
             }
             for name, value in options.items():
                 self.cfg.set(name, value)
