@@ -24,6 +24,10 @@ from tests.watching import MONITOR
 
 MakeApi = Callable[..., Api]
 
+# NOTE: the settings of whoever runs the tests stay out of them.
+for _name in set(os.environ) - set(clean_environment()):
+    del os.environ[_name]
+
 # NOTE: for all clients of this process, so before the first of them is made.
 monitoring.register(MONITOR)
 
@@ -36,12 +40,22 @@ def _known_operators() -> Iterator[None]:
     assert not found, f"falcorest sent what it never should: {found}"
 
 
+@pytest.fixture(scope="session")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for tests that need none."""
+    return tmp_path_factory.mktemp("empty")
+
+
 @pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
-    monkeypatch.chdir(tmp_path)
-    for name in set(os.environ) - set(clean_environment()):
-        monkeypatch.delenv(name)
+def _own_folder(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> Iterator[None]:
+    """Keep the settings in the folder of whoever runs the tests out of them."""
+    # PERF: making a folder takes longer than most tests.
+    own = "tmp_path" in request.fixturenames
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if own else empty_folder)
+    yield
+    assert own or not os.listdir(empty_folder), "a test that writes needs tmp_path"
 
 
 @pytest.fixture(scope="session")
