@@ -52,9 +52,12 @@ class Protection:
         Raises:
             Forbidden: It names one, or what one is inside of.
         """
-        for path in (*filter_paths(query.filter), *(path for path, _ in query.sort)):
+        for path in filter_paths(query.filter):
             if self.hidden.below(path) is not None:
-                raise forbidden(path, "filtered or sorted by")
+                raise forbidden(path, "filtered by", path)
+        for path, _ in query.sort:
+            if self.hidden.below(path) is not None:
+                raise forbidden(path, "sorted by", "_sort")
 
     def projection(self, names: Sequence[str] | None) -> Projection:
         """Return what is read of documents.
@@ -72,7 +75,7 @@ class Protection:
             return dict.fromkeys(self.hidden, 0)
         for name in names:
             if self.hidden.below(name) == {}:
-                raise forbidden(name, "read")
+                raise forbidden(name, "read", "_projection")
         return list(names)
 
     def shown(self, documents: Sequence[Document]) -> Sequence[Document]:
@@ -167,15 +170,17 @@ class Protection:
         return kept
 
 
-def forbidden(path: str, verb: str) -> Forbidden:
+def forbidden(path: str, verb: str, parameter: str | None = None) -> Forbidden:
     """Return the error for a field that a client may not use.
 
     Args:
         path: As the client named it.
         verb: What can't be done with it.
+        parameter: The parameter of the query string that names it; None for one in a body.
     """
-    reason = f"It can't be {verb}."
-    return Forbidden("policy.field", f"{path} can't be {verb}.", field_errors={path: [reason]})
+    errors = {path: [f"It can't be {verb}."]} if parameter is None else None
+    detail = f"{path} can't be {verb}."
+    return Forbidden("policy.field", detail, parameter=parameter, field_errors=errors)
 
 
 def filter_paths(filter: Filter) -> Iterator[str]:

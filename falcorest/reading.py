@@ -119,7 +119,7 @@ class Reader:
             for api in query.fields:
                 if api != ALL_FIELDS and not any(api in one for one in everywhere):
                     if declaration.hides(api):
-                        raise forbidden(api, "read")
+                        raise forbidden(api, "read", "_fields")
                     raise _unknown_field(api, dict.fromkeys(chain.from_iterable(everywhere)))
             asked = available if ALL_FIELDS in query.fields else query.fields
             # PERF: in the same order, however a client orders them, so that they are compiled once.

@@ -211,7 +211,7 @@ class SuffixDialect:
                 sort[stored] = direction
             if word not in self._ordering:
                 if self._is_hidden(word.removeprefix("-")):
-                    raise forbidden(word.removeprefix("-"), "sorted by")
+                    raise forbidden(word.removeprefix("-"), "sorted by", "_order_by")
                 allowed = ", ".join(self._ordering)
                 raise QueryError(
                     "query.invalid_sort",
@@ -225,7 +225,7 @@ class SuffixDialect:
 
     def _unknown(self, name: str, served: tuple[str, ...]) -> Problem:
         if self._is_hidden(name):
-            return forbidden(name, "filtered by")
+            return forbidden(name, "filtered by", name)
         if name in CONTROLS:
             detail = f"{name} has no place here; a bulk write takes filters only."
         else:
