@@ -221,7 +221,7 @@ class Transactions:
         def joined(session: ClientSession) -> T:
             nonlocal again
             if again and monotonic() > end:
-                raise _conflict()
+                raise write_conflict()
             again = True
             token = self._running.set(Running(session))
             try:
@@ -359,7 +359,7 @@ def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
 
 def _translate_failure(error: OperationFailure, write: bool) -> FalcorestError:
     if error.has_error_label("TransientTransactionError"):
-        return _conflict()
+        return write_conflict()
     return _translate_code(error.code or 0, write or isinstance(error, WriteError))
 
 
@@ -381,7 +381,7 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     if code in _TIMED_OUT:
         return _unavailable("query.timeout", "The database didn't answer within the time limit.")
     if code == _WRITE_CONFLICT:
-        return _conflict()
+        return write_conflict()
     if code in _NOT_ALLOWED:
         return ServerError("server.error", "The server may not do this on its database.")
     if write:
@@ -389,7 +389,8 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     return QueryError("query.refused", "The database can't run this query.")
 
 
-def _conflict() -> Conflict:
+def write_conflict() -> Conflict:
+    """Return the error for a write that others came in between, again and again."""
     return Conflict(
         "write.conflict", "Another write came in between; nothing was changed. Try again."
     )

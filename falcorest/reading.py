@@ -250,6 +250,8 @@ class Reader:
 
     def dump(self, documents: Sequence[Document]) -> list[dict[str, Any] | None]:
         """Return documents as they are shown, in order; None is left out."""
+        # NOTE: before a hook sees them, which may show all of what it is given.
+        documents = self.service.policy.protection.shown(documents)
         if self.declaration.children:
             return self._dump_kinds(documents)
         if not self.changes_dump:
@@ -344,9 +346,7 @@ class Reader:
         """Return documents as they are shown, but for what they are related to."""
         selection = self._selection()
         if selection.plan is None:
-            shown: list[dict[str, Any]] = [
-                {**document} for document in self.service.policy.protection.shown(documents)
-            ]
+            shown: list[dict[str, Any]] = [{**document} for document in documents]
         else:
             shown = selection.plan.dump_many(list(documents))
         for api, name in selection.computed:

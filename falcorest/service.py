@@ -13,7 +13,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from falcorest.database import Translation, in_memory, translate
+from falcorest.database import Translation, in_memory, translate, write_conflict
 from falcorest.errors import Conflict, FalcorestError, Forbidden, NotFound, Problem
 from falcorest.finding import Finder, database_operation, in_session, not_found, with_identity
 from falcorest.memory.applying import apply_update, check_update
@@ -442,10 +442,3 @@ def with_id(document: Document) -> Document:
     """Return a document with its ``_id`` in front, where MongoDB puts it; a new one if none."""
     identity = document["_id"] if "_id" in document else ObjectId()
     return {"_id": identity, **document}
-
-
-def write_conflict() -> Conflict:
-    """Return the error for a write that others came in between again and again."""
-    return Conflict(
-        "write.conflict", "Another write came in between; nothing was changed. Try again."
-    )

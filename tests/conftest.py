@@ -162,11 +162,14 @@ def api(make_api: MakeApi, mongo_uri: str) -> Api:
 
 
 @pytest.fixture(params=["mongod", "standalone", "mongomock"])
-def any_api(request: pytest.FixtureRequest, make_api: MakeApi) -> Api:
+def any_uri(request: pytest.FixtureRequest) -> str:
+    """Where each kind of database is."""
+    kinds = {"mongod": "mongo_uri", "standalone": "standalone_uri"}
+    name = kinds.get(request.param)
+    return "mongomock://" if name is None else str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def any_api(make_api: MakeApi, any_uri: str) -> Api:
     """The same on each kind of database."""
-    uri = {
-        "mongod": lambda: request.getfixturevalue("mongo_uri"),
-        "standalone": lambda: request.getfixturevalue("standalone_uri"),
-        "mongomock": lambda: "mongomock://",
-    }[request.param]()
-    return make_api(uri)
+    return make_api(any_uri)

@@ -268,11 +268,18 @@ def test_what_a_hook_returns_is_shown_without_what_is_hidden(declared_api: MakeD
         def get_objects(self, query: Any) -> Any:
             return list(self.service.collection.find({})), False
 
-    api = declared_api(plain=view_of(Hooked))
+    class Serialized(Hooked):
+        def serialize(self, document: Any) -> Any:
+            return {"all": dict(document)}
+
+    api = declared_api(plain=view_of(Hooked), shown=view_of(Serialized))
     id = api.database.notes.insert_one(
         {"n": 1, "secret": "hidden!", "a": {"secret": 1}}
     ).inserted_id
-    for result in (api.patch(f"/plain/{id}", {"x": 1}), api.get("/plain")):
+    for result in (
+        *(api.patch(f"/{place}/{id}", {"x": 1}) for place in ("plain", "shown")),
+        *(api.get(f"/{place}") for place in ("plain", "shown")),
+    ):
         assert result.status_code == 200
         assert "secret" not in result.text
 

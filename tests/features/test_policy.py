@@ -41,17 +41,12 @@ SHOWN = {
 }
 
 
-@pytest.fixture(params=["mongod", "standalone", "mongomock"])
-def policy_api(request: pytest.FixtureRequest, make_api: MakeApi) -> MakePolicyApi:
+@pytest.fixture
+def policy_api(make_api: MakeApi, any_uri: str) -> MakePolicyApi:
     """Make an API of rockets with a policy, on each kind of database."""
-    uri = {
-        "mongod": lambda: request.getfixturevalue("mongo_uri"),
-        "standalone": lambda: request.getfixturevalue("standalone_uri"),
-        "mongomock": lambda: "mongomock://",
-    }[request.param]()
 
     def make(**rules: Any) -> Api:
-        return make_api(uri, resources={"rockets": ResourceSettings(rules=rules)})
+        return make_api(any_uri, resources={"rockets": ResourceSettings(rules=rules)})
 
     return make
 
