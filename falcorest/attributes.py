@@ -11,6 +11,7 @@ import marshmallow
 from falcorest.errors import ConfigurationError
 from falcorest.operators import Operator
 from falcorest.policy import Policy
+from falcorest.query import is_path
 
 
 class Attributes:
@@ -43,6 +44,11 @@ class Attributes:
         transactional: Whether bulk writes run in a transaction where the database has them.
             MongoDB has none for capped and time-series collections.
         require_index: Whether a filter or a sort that no index serves is refused.
+        require_if_match: Whether a write of one document must say by ``If-Match`` which version
+            of it is meant.
+        version_field: The stored name of a field that counts the changes of a document. Without
+            one, documents are compared as a whole where a write must find one unchanged.
+        cache_control: The ``Cache-Control`` of what is read; None sends none.
         policy: Who may do what with which fields and documents, by the names of
             :data:`falcorest.policy.RULES`; stored names. With a schema, ``hidden`` and
             ``readonly`` aren't said here, but by what is in it, ``load_only`` and ``dump_only``.
@@ -68,6 +74,9 @@ class Attributes:
     uri_prefix: ClassVar[str | None] = None
     transactional: ClassVar[bool] = True
     require_index: ClassVar[bool] = False
+    require_if_match: ClassVar[bool] = False
+    version_field: ClassVar[str | None] = None
+    cache_control: ClassVar[str | None] = "no-cache"
     policy: ClassVar[Mapping[str, Any]] = {}
 
     #: The hooks and permissions that are the author's own.
@@ -85,7 +94,10 @@ class Attributes:
         """
         made: Policy | None = vars(cls).get("_policy")
         if made is None:
-            made = cls._policy = Policy.of(cls.policy, cls.bulk_update_limit)
+            rules = cls.policy
+            if cls.version_field is not None and not has_schema(cls):
+                rules = {**rules, "readonly": [*rules.get("readonly", ()), cls.version_field]}
+            made = cls._policy = Policy.of(rules, cls.bulk_update_limit)
         return made
 
 
@@ -118,6 +130,9 @@ ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
     "uri_prefix": _TEXT,
     "transactional": _FLAG,
     "require_index": _FLAG,
+    "require_if_match": _FLAG,
+    "version_field": _TEXT,
+    "cache_control": _TEXT,
     "policy": _DICT,
 }
 
@@ -151,6 +166,9 @@ def check_attributes(resource: type[Any]) -> None:
             near = difflib.get_close_matches(name, ATTRIBUTES, 1)
             meant = f" Is {near[0]} meant?" if near else ""
             problems.append(f"{resource.__name__}.{name}: a Resource has no such attribute.{meant}")
+    name = resource.version_field
+    if name is not None and (not is_path(name) or "." in name or name == "_id"):
+        problems.append(f"{resource.__name__}.version_field: {name!r} can't be one.")
     if problems:
         raise ConfigurationError(*problems)
     try:

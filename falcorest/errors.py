@@ -14,9 +14,11 @@
         ├── MethodNotAllowed     405
         ├── NotAcceptable        406
         ├── Conflict             409
+        ├── PreconditionFailed   412
         ├── ContentTooLarge      413
         ├── UnsupportedMediaType 415
         ├── WriteRefused         422
+        ├── PreconditionRequired 428
         ├── TooManyRequests      429
         ├── ServerError          500
         ├── NotSupported         501
@@ -66,6 +68,8 @@ CODES: dict[str, tuple[int, str]] = {
     "body.wrong_type": (400, "The body, or a part of it, is of another type than expected."),
     "body.invalid": (400, "The body doesn't fit the schema; `field-errors` says where."),
     "body.invalid_update": (400, "The body is not an update that is allowed."),
+    "body.invalid_patch": (400, "The body is not a patch, or leaves nothing that can be stored."),
+    "precondition.malformed": (400, "`If-Match` or `If-None-Match` is no list of entity tags."),
     "auth.required": (401, "The request needs credentials."),
     "auth.invalid": (401, "The credentials are wrong or have expired."),
     "bulk.unfiltered": (403, "A bulk write needs a filter."),
@@ -79,9 +83,12 @@ CODES: dict[str, tuple[int, str]] = {
     "accept.unsupported": (406, "`Accept` names nothing that is served."),
     "document.duplicate": (409, "Another document has the same value in a unique field."),
     "write.conflict": (409, "Another write came in between; nothing was changed."),
+    "patch.conflict": (409, "The patch doesn't fit the document; nothing was changed."),
+    "precondition.failed": (412, "`If-Match` or `If-None-Match` doesn't hold; nothing was done."),
     "body.too_large": (413, "The body, or the document it makes, is too large."),
     "body.unsupported_type": (415, "The body is of a media type that isn't read here."),
     "write.refused": (422, "MongoDB refuses the write; nothing was changed."),
+    "precondition.required": (428, "The write needs `If-Match`."),
     "auth.too_many_attempts": (429, "Too many logins have failed; `Retry-After` says how long."),
     "server.error": (500, "Something broke in the server; its log says what."),
     "http.error": (500, "An HTTP error without a slug of its own; `status` says which."),
@@ -251,6 +258,12 @@ class Conflict(Problem):
     status = 409
 
 
+class PreconditionFailed(Problem):
+    """412: the document isn't, or is, what the request says."""
+
+    status = 412
+
+
 class ContentTooLarge(Problem):
     """413: the body is too large."""
 
@@ -267,6 +280,12 @@ class WriteRefused(Problem):
     """422: MongoDB refuses the write."""
 
     status = 422
+
+
+class PreconditionRequired(Problem):
+    """428: the request must say which document it is about to change."""
+
+    status = 428
 
 
 class TooManyRequests(Problem):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Self
 
+import bson
 from bson import CodecOptions
 from bson.binary import UuidRepresentation
+from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
@@ -23,11 +25,11 @@ from falcorest.database import (
     operation,
     time_limit,
 )
-from falcorest.errors import NotFound
+from falcorest.errors import FalcorestError, NotFound
 from falcorest.limits import Limits
 from falcorest.memory import open_collection
 from falcorest.policy import Policy
-from falcorest.protection import Projection
+from falcorest.protection import Projection, is_same
 from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
 from falcorest.rows import Rows
 from falcorest.streams import BATCH, DocumentStream, next_batch
@@ -49,6 +51,32 @@ database_operation = functools.partial(
 )
 
 
+class Changed(FalcorestError):
+    """A document isn't any more what a write expects it to be; nothing was changed."""
+
+
+@dataclass(slots=True)
+class Expected:
+    """What a write expects to find at an ``_id``.
+
+    Attributes:
+        identity: The ``_id``, as the client names it.
+        stored: The ``_id``, as it is stored.
+        condition: A filter that finds the document unchanged; None: nothing is there.
+        met: Whether a write has found it so, after which it is another one.
+    """
+
+    identity: Any
+    stored: Any
+    condition: Filter | None
+    met: bool = False
+
+    def is_open(self, identity: Any) -> bool:
+        """Tell whether it is about an ``_id``, and no write has met it yet."""
+        # NOTE: a collation may find a document by another _id than it has.
+        return not self.met and (is_same(identity, self.identity) or is_same(identity, self.stored))
+
+
 class Finder:
     """Reads one collection, within its policy.
 
@@ -58,6 +86,7 @@ class Finder:
     Attributes:
         rows: Which documents are there for the caller; None for all of them.
         stream_limit_ms: How long the database may work on one stream, in milliseconds.
+        version_field: The field that counts the changes of a document, if there is one.
 
     Args:
         database: Where the collection is.
@@ -67,6 +96,8 @@ class Finder:
     """
 
     rows: Rows | None = None
+    version_field: str | None = None
+    _expected: Expected | None = None
 
     def __init__(
         self, database: MongoDatabase, name: str, policy: Policy, transactions: Transactions
@@ -93,8 +124,9 @@ class Finder:
     def _options(self, session: ClientSession | None = None) -> dict[str, Any]:
         """Return the options of an operation that looks for documents."""
         options = in_session(session or self._transactions.session)
-        if self.rows is not None and self.rows.rule and not in_memory(self._database):
-            # APPSEC: to a collation, the names of two owners may be the same.
+        ruled = self.rows is not None and self.rows.rule
+        # APPSEC: to a collation, the names of two owners may be the same, or two documents.
+        if (ruled or self._expected is not None) and not in_memory(self._database):
             options["collation"] = _SIMPLE
         return options
 
@@ -227,12 +259,12 @@ class Finder:
         Raises:
             NotFound: There is none.
         """
-        return self._one(self._identify(identity, query), query)
+        return self._one(identity, self._identify(identity, query), query)
 
-    def _one(self, filter: Filter, query: Query) -> Document:
+    def _one(self, identity: Any, filter: Filter, query: Query) -> Document:
         document = self.collection.find_one(filter, self._projection(query), **self._options())
         if document is None:
-            raise not_found()
+            raise self._missing(identity)
         return document
 
     def _find(self, query: Query, limit: int) -> Any:
@@ -260,8 +292,63 @@ class Finder:
 
     def _identify(self, identity: Any, query: Query) -> Filter:
         own = with_identity(identity)
+        expected = self._expectation(identity)
+        if expected is not None and expected.condition is not None:
+            own = with_identity(expected.stored) | expected.condition
         condition = self._condition(query)
         return conjunction([own, condition]) if condition else own
+
+    # -------------------------------------------------------------------- what a write expects
+
+    @database_operation()
+    def as_stored(self, identity: Any, query: Query) -> tuple[Document, Expected]:
+        """Return one document whole, and what a write expects that is to find it unchanged.
+
+        Source: https://www.mongodb.com/docs/manual/reference/operator/aggregation/literal/
+
+        Raises:
+            NotFound: There is none.
+        """
+        filter = self._identify(identity, query)
+        if in_memory(self._database):
+            document = as_it_is = self._one(identity, filter, query)
+        else:
+            # NOTE: as bytes, since not every type of BSON survives Python.
+            raw = self.collection.with_options(CodecOptions(document_class=RawBSONDocument))
+            as_it_is = raw.find_one(filter, **self._options())  # type: ignore[assignment]
+            if as_it_is is None:
+                raise self._missing(identity)
+            document = bson.decode(as_it_is.raw, self.collection.codec_options)  # type: ignore[attr-defined]
+        name = self.version_field
+        condition: Filter = {"$expr": {"$eq": ["$$ROOT", {"$literal": as_it_is}]}}
+        if name is not None:
+            condition = {name: {"$eq": document[name]} if name in document else {"$exists": False}}
+        return document, Expected(identity, document["_id"], condition)
+
+    def expecting(self, expected: Expected) -> Self:
+        """Return this service with an expectation, which writes of that document then have.
+
+        They raise :class:`Changed` where it isn't met.
+        """
+        bound = copy.copy(self)
+        bound._expected = expected
+        return bound
+
+    def _expectation(self, identity: Any) -> Expected | None:
+        """Return what is expected of a document, unless a write has met it already."""
+        expected = self._expected
+        return expected if expected is not None and expected.is_open(identity) else None
+
+    def _meet(self, identity: Any) -> None:
+        """Note that a write has found what was expected."""
+        expected = self._expectation(identity)
+        if expected is not None:
+            expected.met = True
+
+    def _missing(self, identity: Any) -> FalcorestError:
+        """Return the error for a document that wasn't found."""
+        expected = self._expectation(identity)
+        return not_found() if expected is None or expected.condition is None else Changed()
 
     # ---------------------------------------------------------------------------- the policy
 

@@ -15,8 +15,9 @@ from falcorest.auth.methods import authenticate
 from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
 from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
 from falcorest.methods import Fetch, List
+from falcorest.preconditions import Preconditions
 from falcorest.query import EVERYTHING, Query
-from falcorest.views import PREPARED, ResourceView, View
+from falcorest.views import ACCEPT_PATCH, PREPARED, ResourceView, View
 from falcorest.writing import Writer, refusal
 
 
@@ -55,6 +56,7 @@ class Middleware:
         method = (view.item_methods if is_item else view.collection_methods).get(req.method)
         if method is None:
             if req.method == "OPTIONS":
+                say_what_is_read(resp, view, is_item)
                 return
             raise method_not_allowed(view.allowed("_item" if is_item else ""))
         if view.authentication_methods:
@@ -69,6 +71,11 @@ class Middleware:
             raise NotAcceptable(
                 "accept.unsupported", "The answer is JSON, which the Accept header doesn't allow."
             )
+        if method.writes and not is_item:
+            given = Preconditions.of(req.env)
+            if given is not None:
+                # NOTE: a collection is there, and has no tag.
+                given.require(None)
         dialect = view.dialect
         assert dialect is not None
         work = Writer(view.resource(req, method, view.service), view)
@@ -83,6 +90,12 @@ class Middleware:
         elif req.query_string:
             refuse_parameters(req.query_string)
         req.env[PREPARED] = (work, query)
+
+
+def say_what_is_read(resp: falcon.Response, view: ResourceView, is_item: bool) -> None:
+    """Say in the answer to OPTIONS which bodies are read at an address (RFC 5789)."""
+    if is_item and "PATCH" in view.item_methods:
+        resp.set_header("Accept-Patch", ACCEPT_PATCH)
 
 
 def _accepts_json(req: falcon.Request) -> bool:

@@ -235,6 +235,12 @@ class Reader:
         key = self.declaration.kind_of(document)
         return self if key is None else self._child(key)
 
+    @property
+    def may_read(self) -> bool:
+        """Whether the caller may read at all."""
+        policy = self.service.policy
+        return not policy.is_personal or policy.may_read(caller_of(self.resource.req))
+
     # ---------------------------------------------------------------------------------- showing
 
     def dump_json(self, documents: Sequence[Document]) -> bytes:
@@ -362,9 +368,9 @@ class Reader:
         kind = relation.resource
         if kind.collection is None:
             return self._of(kind, self.depth)
-        return self._of(
-            kind, self.depth - 1, self.service.sibling(kind.collection, kind.compiled_policy())
-        )
+        policy = kind.compiled_policy()
+        service = self.service.sibling(kind.collection, policy, kind.version_field)
+        return self._of(kind, self.depth - 1, service)
 
     @property
     def has_rules(self) -> bool:

@@ -148,8 +148,8 @@ def compile_view(
 ) -> type[ResourceView]:
     """Make the view class, and with it the Resource class, of a collection."""
     own = settings.resources.get(served.name, ResourceSettings())
-    limit = settings.max_limit if own.max_limit is None else own.max_limit
-    affected = settings.max_affected if own.max_affected is None else own.max_affected
+    limit = _first(own.max_limit, settings.max_limit)
+    affected = _first(own.max_affected, settings.max_affected)
     attributes: Mapping[str, Any] = {
         "collection": served.collection,
         "paginate": limit is not None,
@@ -158,6 +158,9 @@ def compile_view(
         "bulk_update_limit": affected,
         "transactional": served.transactional,
         "require_index": settings.require_index,
+        "require_if_match": _first(own.require_if_match, settings.require_if_match),
+        "cache_control": _first(own.cache_control, settings.cache_control) or None,
+        "version_field": own.version_field,
     }
     resource = type(f"{served.name}Resource", (Resource,), {**attributes, "policy": own.rules})
     return type(
@@ -174,6 +177,11 @@ def compile_view(
             "on_put": None,
         },
     )
+
+
+def _first(own: Any, general: Any) -> Any:
+    """Return what a resource says for itself, else what is said for all of them."""
+    return general if own is None else own
 
 
 def public_methods(settings: Settings) -> frozenset[str]:

@@ -14,8 +14,15 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from falcorest.database import Translation, in_memory, translate, write_conflict
-from falcorest.errors import Conflict, FalcorestError, Forbidden, NotFound, Problem
-from falcorest.finding import Finder, database_operation, in_session, not_found, with_identity
+from falcorest.errors import (
+    Conflict,
+    FalcorestError,
+    Forbidden,
+    NotFound,
+    Problem,
+    WriteRefused,
+)
+from falcorest.finding import Changed, Finder, database_operation, in_session, with_identity
 from falcorest.memory.applying import apply_update, check_update
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
@@ -64,9 +71,13 @@ class CollectionService(Finder):
     do, never an exception of the driver.
     """
 
-    def sibling(self, name: str, policy: Policy) -> CollectionService:
+    def sibling(
+        self, name: str, policy: Policy, version_field: str | None = None
+    ) -> CollectionService:
         """Return the service of another collection, with which this one can write together."""
-        return CollectionService(self._database, name, policy, self._transactions)
+        other = CollectionService(self._database, name, policy, self._transactions)
+        other.version_field = version_field
+        return other
 
     def _new(self, document: Document) -> Document:
         """Return a new document as it is stored.
@@ -77,6 +88,8 @@ class CollectionService(Finder):
         if self.policy.protection.protected:
             self.policy.protection.check_new(document)
         document = with_id(self.stamped(document))
+        if self.version_field is not None:
+            document[self.version_field] = 1
         if self.rows is not None:
             self.rows.require(document)
         return document
@@ -84,6 +97,12 @@ class CollectionService(Finder):
     def stamped(self, document: Document) -> Document:
         """Return a new document with its owner in it, where documents have one."""
         return document if self.rows is None else self.rows.stamp(document)
+
+    def _counted(self, update: Update) -> Update:
+        """Return an update that counts the change as well, where that is done."""
+        if self.version_field is None:
+            return update
+        return {**update, "$inc": {**update.get("$inc", {}), self.version_field: 1}}
 
     def _depends(self, update: Update, *, many: bool = False) -> bool:
         """Tell whether it depends on what is stored how, and if, an update may be made.
@@ -108,7 +127,7 @@ class CollectionService(Finder):
         whole = replace(query, projection=None, whole=True)
         for _ in range(ATTEMPTS):
             filter = self._identify(identity, whole)
-            stored = self._one(filter, whole)
+            stored = self._one(identity, filter, whole)
             kept = self.policy.protection.kept_in_update(update, stored)
             if self.rows is not None and self.rows.touched_by(kept):
                 check_update(kept)
@@ -117,7 +136,7 @@ class CollectionService(Finder):
                 return False
             roots = {path.partition(".")[0] for one in kept.values() for path in one}
             result = self.collection.update_one(
-                self._unchanged(filter, stored, roots), kept, **self._options()
+                self._unchanged(filter, stored, roots), self._counted(kept), **self._options()
             )
             if result.matched_count:
                 return bool(result.modified_count)
@@ -158,12 +177,13 @@ class CollectionService(Finder):
             return
         if self._depends(update):
             self._transactions.run(lambda session: self._change(identity, update, query))
-            return
-        result = self.collection.update_one(
-            self._identify(identity, query), update, **self._options()
-        )
-        if not result.matched_count:
-            raise not_found()
+        else:
+            result = self.collection.update_one(
+                self._identify(identity, query), self._counted(update), **self._options()
+            )
+            if not result.matched_count:
+                raise self._missing(identity)
+        self._meet(identity)
 
     @_writing
     def modify(self, identity: Any, update: Update, query: Query = EVERYTHING) -> Document:
@@ -176,16 +196,18 @@ class CollectionService(Finder):
             return self.get(identity, query)
         if self._depends(update):
             self._transactions.run(lambda session: self._change(identity, update, query))
-            return self._one(with_identity(identity), query)
+            self._meet(identity)
+            return self._one(identity, with_identity(identity), query)
         document: Document | None = self.collection.find_one_and_update(
             self._identify(identity, query),
-            update,
+            self._counted(update),
             self._projection(query),
             return_document=ReturnDocument.AFTER,
             **self._options(),
         )
         if document is None:
-            raise not_found()
+            raise self._missing(identity)
+        self._meet(identity)
         return document
 
     @_writing
@@ -196,27 +218,38 @@ class CollectionService(Finder):
             Whether it is a new one.
         """
         document = {"_id": identity, **document}
-        if self.policy.protection.protected or self.rows is not None:
-            return self._transactions.run(lambda session: self._replace(document, query))
-        return self._put(self._identify(identity, query), document)
+        ruled = self.policy.protection.protected or self.rows is not None
+        counted = self.version_field is not None
+        if not (ruled or counted) and self._expectation(identity) is None:
+            return self._put(self._identify(identity, query), document)
+        is_new = self._transactions.run(lambda session: self._replace(document, query))
+        self._meet(identity)
+        return is_new
 
     def _replace(self, document: Document, query: Query) -> bool:
         """Put a document in the place of another as the policy allows it."""
         for _ in range(ATTEMPTS):
-            filter = self._identify(document["_id"], query)
+            identity = document["_id"]
+            filter = self._identify(identity, query)
             try:
-                stored = self._one(filter, WHOLE)
+                stored = self._one(identity, filter, WHOLE)
             except NotFound:
                 if self._insert_new(self._new(document), filter):
                     return True
                 continue
+            expected = self._expectation(identity)
+            if expected is not None and expected.condition is None:
+                raise Changed
             kept = self.policy.protection.kept_in_replacement(document, stored)
             if self.rows is not None:
                 owner = self.rows.owner
                 if owner is not None and owner in stored and owner not in kept:
                     kept = {**kept, owner: stored[owner]}
                 self.rows.require(kept)
-            names = self.policy.protection.protected.tree
+            names = {*self.policy.protection.protected.tree}
+            if self.version_field is not None:
+                kept = {**kept, self.version_field: _next(stored.get(self.version_field, 0))}
+                names.add(self.version_field)
             unchanged = self._unchanged(filter, stored, names)
             result = self.collection.replace_one(unchanged, kept, **self._options())
             if result.matched_count:
@@ -249,7 +282,8 @@ class CollectionService(Finder):
         """
         deleted = self.collection.delete_one(self._identify(identity, query), **self._options())
         if not deleted.deleted_count:
-            raise not_found()
+            raise self._missing(identity)
+        self._meet(identity)
 
     # -------------------------------------------------------------------------- bulk writes
 
@@ -261,7 +295,13 @@ class CollectionService(Finder):
             work: What it calls of this service and its siblings belongs to one transaction. It
                 may be called again when the transaction met another one.
         """
-        return self._transactions.run(lambda session: work())
+
+        def again(session: ClientSession | None) -> T:
+            if self._expected is not None:
+                self._expected.met = False
+            return work()
+
+        return self._transactions.run(again)
 
     def translation(self) -> Translation:
         """Return a context in which the driver's errors become ours, for somebody's own writes."""
@@ -337,7 +377,9 @@ class CollectionService(Finder):
                 return Updated(affected.count, 0)
             if affected.identities is not None and not in_memory(self._database):
                 return self._update_by_ids(affected.identities, affected.condition, update)
-            result = self.collection.update_many(affected.filter, update, **self._options())
+            result = self.collection.update_many(
+                affected.filter, self._counted(update), **self._options()
+            )
             return Updated(result.matched_count, result.modified_count)
 
         return self._transactions.run(work)
@@ -360,8 +402,9 @@ class CollectionService(Finder):
 
         Source: https://www.mongodb.com/docs/manual/core/bulk-write-operations/
         """
+        counted = self._counted(update)
         changes = [
-            UpdateOne(conjunction([with_identity(one), condition]), update, **self._options())
+            UpdateOne(conjunction([with_identity(one), condition]), counted, **self._options())
             for one in identities
         ]
         try:
@@ -436,6 +479,17 @@ def _stopped(problem: FalcorestError, done: int, count: int) -> FalcorestError:
         problem.members |= {"changed": done, "not_changed": count - done}
         problem.detail += f" The first {done} of {count} documents were changed."
     return problem
+
+
+def _next(version: Any) -> int:
+    """Return the version that follows another one.
+
+    Raises:
+        WriteRefused: It is no number.
+    """
+    if isinstance(version, bool) or not isinstance(version, (int, float)):
+        raise WriteRefused("write.refused", "The version of the document is no number.")
+    return int(version) + 1
 
 
 def with_id(document: Document) -> Document:

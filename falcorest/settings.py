@@ -25,6 +25,7 @@ from marshmallow import ValidationError, validate
 from falcorest.errors import ConfigurationError
 from falcorest.limits import LIMITS, MOST, Limit, Limits
 from falcorest.policy import RULES, Policy
+from falcorest.query import is_path
 
 PREFIX = "FALCOREST_"
 EMBEDDED = "embedded"
@@ -126,6 +127,7 @@ def _origins(names: list[str]) -> None:
             )
 
 
+_HEADER = re.compile(r"[\x20-\x7e]*")
 _POSITIVE = _up_to(MOST)
 _NOT_EMPTY = validate.Length(min=1, error="It must not be empty.")
 
@@ -336,6 +338,23 @@ SETTINGS: tuple[Setting, ...] = (
         "``false``",
     ),
     Setting(
+        "FALCOREST_REQUIRE_IF_MATCH",
+        "require_if_match",
+        "bool",
+        False,
+        "Refuses ``PUT``, ``PATCH`` and ``DELETE`` of a document that don't say by ``If-Match`` "
+        "which version of it is meant.",
+        "``false``",
+    ),
+    Setting(
+        "FALCOREST_CACHE_CONTROL",
+        "cache_control",
+        "str",
+        "no-cache",
+        "The ``Cache-Control`` of documents and lists that are read; empty sends none.",
+        checks=(validate.Regexp(rf"{_HEADER.pattern}\Z", error="A header can't hold it."),),
+    ),
+    Setting(
         "FALCOREST_CORS_ORIGINS",
         "cors_origins",
         "list",
@@ -374,12 +393,18 @@ class ResourceSettings:
         collection: The collection that stands behind the resource.
         max_limit: As ``FALCOREST_MAX_LIMIT``, for this resource.
         max_affected: As ``FALCOREST_MAX_AFFECTED``, for this resource.
+        require_if_match: As ``FALCOREST_REQUIRE_IF_MATCH``, for this resource.
+        cache_control: As ``FALCOREST_CACHE_CONTROL``, for this resource.
+        version_field: The field that counts the changes of a document.
         rules: The rest, see :data:`falcorest.policy.RULES`.
     """
 
     collection: str | None = None
     max_limit: int | None = None
     max_affected: int | None = None
+    require_if_match: bool | None = None
+    cache_control: str | None = None
+    version_field: str | None = None
     rules: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -416,6 +441,8 @@ class Settings(Limits):
     max_affected: int = 1000
     timeout_ms: int = 5000
     require_index: bool = False
+    require_if_match: bool = False
+    cache_control: str = "no-cache"
     cors_origins: list[str] = field(default_factory=list)
     cors_credentials: bool = False
     embedded_uri: str | None = None
@@ -609,6 +636,15 @@ def _check_resource(table: Mapping[str, Any]) -> list[str]:
                 _POSITIVE(value if type(value) is int else 0)
             except ValidationError as error:
                 problems.append(f"{key}: {error.messages[0]}")
+        elif key == "require_if_match":
+            if not isinstance(value, bool):
+                problems.append(f"{key}: true or false is needed.")
+        elif key == "cache_control":
+            if not isinstance(value, str) or _HEADER.fullmatch(value) is None:
+                problems.append(f"{key}: the text of a header is needed.")
+        elif key == "version_field":
+            if not isinstance(value, str) or not is_path(value) or "." in value or value == "_id":
+                problems.append(f"{key}: the name of a field at the top is needed.")
         elif key not in RULES:
             problems.append(f"{key}: there is no such setting.")
     try:

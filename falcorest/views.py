@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import falcon
-from falcon import HTTP_201, HTTP_204
+from falcon import HTTP_201, HTTP_204, HTTP_304
 from falcon.constants import HTTP_METHODS
 
-from falcorest import bson_json, methods
+from falcorest import bson_json, conditional, methods, patches
 from falcorest.database import MongoDatabase, Transactions
 from falcorest.declaration import declare
 from falcorest.dialects import Dialect, SuffixDialect, TypedDialect
@@ -21,6 +22,8 @@ from falcorest.errors import (
     BodyError,
     ConfigurationError,
     ContentTooLarge,
+    NotFound,
+    PreconditionRequired,
     UnsupportedMediaType,
 )
 from falcorest.finding import not_found
@@ -29,7 +32,9 @@ from falcorest.logs import log_exception
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.planning import IndexedService
-from falcorest.query import Document
+from falcorest.preconditions import Preconditions, tag_of
+from falcorest.preferences import MINIMAL, REPRESENTATION, apply_preference, preference
+from falcorest.query import EVERYTHING, Document
 from falcorest.resource import Resource
 from falcorest.service import CollectionService
 from falcorest.streams import DocumentStream
@@ -37,6 +42,9 @@ from falcorest.writing import Writer
 
 #: Where the middleware leaves, for the view, what does the work and what is asked.
 PREPARED = "falcorest.prepared"
+
+#: The media types that a ``PATCH`` of one document may have (RFC 5789).
+ACCEPT_PATCH = ", ".join((falcon.MEDIA_JSON, *patches.MEDIA_TYPES))
 
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
@@ -91,6 +99,8 @@ class ResourceView(View, Permissions):
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
     item_methods: ClassVar[dict[str, type[Method]]] = {}
+    #: Whether callers may see different things at one address.
+    depends_on_caller: bool = False
     #: What ``WWW-Authenticate`` says when nobody is known.
     challenge: str = ""
     #: The permissions that are the author's own.
@@ -159,11 +169,19 @@ class ResourceView(View, Permissions):
                 f"it is for resources without a schema, and {kind.__name__} has one."
             )
         self.policy = kind.compiled_policy()
+        own = "has_read_permission" in (self.overridden | kind.overridden)
+        self.depends_on_caller = own or self.policy.is_personal
         if not kind.transactional:
             transactions = Transactions(database, wanted=False)
         service = IndexedService if kind.require_index else CollectionService
         self.service = service(database, kind.collection, self.policy, transactions)
         self.service.stream_limit_ms = self.limits.stream_timeout_ms
+        self.service.version_field = kind.version_field
+        stored_loaded = self.declaration.stored_loaded if self.declaration.has_schema else ()
+        if kind.version_field in stored_loaded:
+            raise ConfigurationError(
+                f"{kind.__name__}.version_field: clients could write it; make the field dump_only."
+            )
 
     # ---------------------------------------------------------------------- the collection
 
@@ -171,6 +189,7 @@ class ResourceView(View, Permissions):
         """List documents."""
         work, query = req.env[PREPARED]
         documents, has_more, extra = work.find(query)
+        self._say_how_to_keep(resp)
         opening, closing = self._dialect.page(has_more, extra)
         resp.content_type = falcon.MEDIA_JSON
         if has_more and query.limit:
@@ -196,9 +215,14 @@ class ResourceView(View, Permissions):
             return
         if methods.Create not in self.methods:
             raise BodyError("body.wrong_type", "A list of objects is expected.")
+        wanted = preference(req)
         document = work.create(data)
         self._answer_created(req, resp, document["_id"])
-        self._answer_written(resp, self._created_json(work, [document]))
+        shown = self._created_json(work, [document], wanted)
+        if shown and (self.declaration.has_schema or wanted == REPRESENTATION):
+            resp.set_header("ETag", tag_of(shown))
+        self._answer_written(resp, shown)
+        apply_preference(resp, wanted)
 
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
@@ -213,10 +237,17 @@ class ResourceView(View, Permissions):
         documents = work.create_many(data)
         resp.status = HTTP_201
         resp.content_type = falcon.MEDIA_JSON
-        resp.data = self._dialect.created(self._created_json(work, documents))
+        wanted = preference(req)
+        shown = self._created_json(work, documents, wanted)
+        if wanted != MINIMAL or not self.declaration.has_schema:
+            resp.data = self._dialect.created(shown)
+        apply_preference(resp, wanted)
 
-    def _created_json(self, work: Writer, documents: list[Document]) -> bytes:
+    def _created_json(self, work: Writer, documents: list[Document], wanted: str | None) -> bytes:
+        """Return what is said of new documents: all that a client sees of them, or their ids."""
         if self.declaration.has_schema:
+            return b"" if wanted == MINIMAL else work.dump_json(documents)
+        if wanted == REPRESENTATION and work.may_read:
             return work.dump_json(documents)
         return bson_json.dumps([{"_id": document["_id"]} for document in documents])[1:-1]
 
@@ -238,11 +269,20 @@ class ResourceView(View, Permissions):
 
     def on_get_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Fetch one document."""
+        preconditions = Preconditions.of(req.env)
         work, query = req.env[PREPARED]
         document = work.fetch(self._identity(req, id), query)
         shown = work.dump_json([document])
         if not shown:
             raise not_found()
+        tag = tag_of(shown)
+        resp.set_header("ETag", tag)
+        self._say_how_to_keep(resp)
+        if preconditions is not None:
+            preconditions.require_match(tag)
+            if preconditions.is_known(tag):
+                resp.status = HTTP_304
+                return
         resp.content_type = falcon.MEDIA_JSON
         resp.data = shown
 
@@ -253,30 +293,57 @@ class ResourceView(View, Permissions):
         self._update(req, resp, id)
 
     def _update(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        preconditions = self._preconditions(req)
         work, _ = req.env[PREPARED]
-        document = work.update(self._identity(req, id), self._read_update(req))
-        if document is None:
+        identity, wanted = self._identity(req, id), preference(req)
+        kind = media_type(req)
+        if kind in patches.MEDIA_TYPES and req.method == "PATCH":
+            given = patches.read_patch(kind, self._read(req, kind), self.limits)
+            document = conditional.patch(
+                work, identity, given, preconditions, returning=wanted == REPRESENTATION
+            )
+        else:
+            body = self._read_item_update(req)
+            document = conditional.update(
+                work, identity, body, preconditions, returning=wanted == REPRESENTATION
+            )
+        if document is None or wanted == MINIMAL:
             resp.status = HTTP_204
         else:
-            self._answer_written(resp, work.dump_json([document]))
+            shown = work.dump_json([document])
+            # NOTE: RFC 9110, section 9.3.4: to a PUT, a tag would be that of what was sent.
+            if shown and req.method == "PATCH":
+                resp.set_header("ETag", tag_of(shown))
+            self._answer_written(resp, shown)
+        apply_preference(resp, wanted)
 
     def on_put_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Replace a document; without a schema, put one where none was as well."""
         if self.declaration.has_schema or methods.Replace not in self.methods:
             self._update(req, resp, id)
             return
-        identity = self._identity(req, id)
+        preconditions = self._preconditions(req)
+        identity, wanted = self._identity(req, id), preference(req)
         work, _ = req.env[PREPARED]
-        if work.put(identity, self._read(req)):
+        is_new = conditional.put(work, identity, self._read(req), preconditions)
+        shown = b""
+        if wanted == REPRESENTATION:
+            with suppress(NotFound):
+                shown = work.dump_json([work.fetch(identity, EVERYTHING)])
+        elif is_new:
+            shown = bson_json.dumps({"_id": identity})
+        if is_new:
             self._answer_created(req, resp, identity)
-            self._answer_written(resp, bson_json.dumps({"_id": identity}))
-        else:
+        elif not shown:
             resp.status = HTTP_204
+        self._answer_written(resp, shown)
+        apply_preference(resp, wanted)
 
     def on_delete_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Remove one document."""
+        preconditions = self._preconditions(req)
         work, _ = req.env[PREPARED]
-        work.delete(self._identity(req, id))
+        conditional.delete(work, self._identity(req, id), preconditions)
         resp.status = HTTP_204
 
     # ---------------------------------------------------------------------------- plumbing
@@ -295,8 +362,32 @@ class ResourceView(View, Permissions):
         assert self.dialect is not None
         return self.dialect
 
-    def _read(self, req: falcon.Request) -> Any:
-        return read_json(req, self.limits.max_body_bytes, self.limits.max_body_depth)
+    def _say_how_to_keep(self, resp: falcon.Response) -> None:
+        """Say in an answer how caches may keep it (RFC 9111), and on what it depends."""
+        if self.resource.cache_control is not None:
+            resp.set_header("Cache-Control", self.resource.cache_control)
+        if self.depends_on_caller:
+            resp.append_header("Vary", "Authorization, X-API-Key")
+
+    def _preconditions(self, req: falcon.Request) -> Preconditions | None:
+        """Return what has to hold for a write of one document.
+
+        Raises:
+            PreconditionRequired: There is nothing, and there must be.
+        """
+        given = Preconditions.of(req.env)
+        if self.resource.require_if_match:
+            is_new = req.method == "PUT" and given is not None and given.asks_for_none
+            if given is None or (given.if_match is None and not is_new):
+                raise PreconditionRequired(
+                    "precondition.required",
+                    "Say which version of the document is meant: If-Match with its ETag.",
+                )
+        return given
+
+    def _read(self, req: falcon.Request, media_type: str = falcon.MEDIA_JSON) -> Any:
+        limits = self.limits
+        return read_json(req, limits.max_body_bytes, limits.max_body_depth, media_type)
 
     def _read_update(self, req: falcon.Request) -> Any:
         """Read a body that names the fields which change, alone or below operators."""
@@ -307,6 +398,14 @@ class ResourceView(View, Permissions):
         if count > most:
             raise BodyError("body.too_complex", f"An update may name {most} fields at the most.")
         return body
+
+    def _read_item_update(self, req: falcon.Request) -> Any:
+        try:
+            return self._read_update(req)
+        except UnsupportedMediaType as problem:
+            if req.method == "PATCH":
+                problem.headers["Accept-Patch"] = ACCEPT_PATCH
+            raise
 
     def _address(self, req: falcon.Request) -> str:
         return quote(req.root_path.rstrip("/") + self.url)
@@ -381,21 +480,32 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def read_json(req: falcon.Request, max_bytes: int, max_depth: int = Limits.max_body_depth) -> Any:
+def media_type(req: falcon.Request) -> str:
+    """Return the media type of a body, in small letters; that of JSON if none is said."""
+    kind = req.content_type
+    return kind.partition(";")[0].strip().lower() if kind else falcon.MEDIA_JSON
+
+
+def read_json(
+    req: falcon.Request,
+    max_bytes: int,
+    max_depth: int = Limits.max_body_depth,
+    expected: str = falcon.MEDIA_JSON,
+) -> Any:
     """Read the body of a request as JSON; ``$`` objects in it are left as they stand.
 
     Args:
         req: Its ``Content-Type`` may be missing, and is JSON otherwise.
         max_bytes: The largest body that is read.
         max_depth: How many levels of objects and lists it may have.
+        expected: Its media type.
 
     Raises:
         UnsupportedMediaType: It is something else (415).
         ContentTooLarge: It is larger (413).
         BodyError: It can't be read (400).
     """
-    kind = req.content_type
-    if kind and kind.partition(";")[0].strip().lower() != falcon.MEDIA_JSON:
+    if media_type(req) != expected:
         raise UnsupportedMediaType(
             "body.unsupported_type",
             "The body must be JSON, with Content-Type: application/json.",

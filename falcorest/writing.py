@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any, Self, TypeVar
 
 import falcon
+import marshmallow
 
 from falcorest import bson_json
 from falcorest.bodies import (
@@ -23,8 +24,10 @@ from falcorest.bodies import (
 )
 from falcorest.caller import caller_of, challenge_of, user_of
 from falcorest.errors import BodyError, Conflict, Forbidden, NotFound, Problem, Unauthorized
-from falcorest.methods import Replace
+from falcorest.finding import Expected
+from falcorest.methods import Fetch, Replace
 from falcorest.nested import Write, holds_objects, take_objects
+from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, WHOLE, Document, Query
 from falcorest.reading import Reader
 from falcorest.related import stored_value
@@ -43,6 +46,9 @@ class Writer(Reader):
     Where no hook and no permission is an author's own, a write is one statement; otherwise
     documents are read first, and every permission is asked before anything is written.
     """
+
+    #: API names of the fields that a patch takes away.
+    _absent: Sequence[str] = ()
 
     def create(self, body: Any) -> Document:
         """Store a new document and return it."""
@@ -74,15 +80,25 @@ class Writer(Reader):
             lambda: [write.run() for write in list(_indexed(self.prepare_create, deepcopy(bodies)))]
         )
 
-    def update(self, identity: Any, body: Any) -> Document | None:
+    def update(
+        self, identity: Any, body: Any, *, absent: Sequence[str] = (), returning: bool = False
+    ) -> Document | None:
         """Change one document, or replace it.
 
         Where all hooks and permissions are the defaults, that is one statement, with the
         read rule in its filter.
 
+        Args:
+            identity: The ``_id``.
+            body: What changes, or all of it.
+            absent: API names of what is taken away, where there is a schema.
+            returning: Whether the document is wanted.
+
         Returns:
-            The document as it is then; None without a schema, which spares reading it.
+            The document as it is then. Without a schema, None unless it is wanted, which spares
+            reading it.
         """
+        self._absent = absent
         steps = ("has_change_permission", "validate_request", "get_object", "update_object")
         body = self._without_own_id(body, identity)
         if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
@@ -90,8 +106,11 @@ class Writer(Reader):
             return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
         if not self.declaration.has_schema:
             update = load_update(body, identity)
+            if returning:
+                return self.service.modify(identity, update, self.readable(EVERYTHING))
             self.service.update(identity, update, self.readable(WHOLE))
             return None
+        self._require_removable(absent)
         with located(api=self.declaration.api, body=body):
             data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
         query = self.readable(self.select(EVERYTHING))
@@ -148,6 +167,40 @@ class Writer(Reader):
         if not self._overrides("has_delete_permission", "delete_object"):
             return self.service.delete_many(query)
         return self.service.together(lambda: self._delete_each(query))
+
+    # ---------------------------------------------------------------------- conditional writes
+
+    def shown(self, document: Document) -> bytes:
+        """Return a document that has been read whole as a ``GET`` shows it, as JSON."""
+        method, self.resource.view_method = self.resource.view_method, Fetch
+        try:
+            query = self.select(EVERYTHING)
+            if "get_object" in self.resource.overridden:
+                document = self.fetch(document["_id"], query)
+            return self.dump_json([document])
+        finally:
+            self.resource.view_method = method
+
+    def patched(self, document: Document) -> dict[str, Any]:
+        """Return what a patch changes: a document as it is shown, in full; JSON."""
+        if self.declaration.has_schema:
+            kind = self._kind(document)
+            return kind._shown(document, kind.available())
+        (seen,) = self.service.policy.protection.shown([document])
+        return dict(bson_json.parse(bson_json.dumps(seen)))
+
+    @contextmanager
+    def expecting(self, expected: Expected) -> Iterator[None]:
+        """Have writes expect something of a document until the block ends."""
+        own = self.service
+        bound = own.expecting(expected)
+        for one in (self, *self._kinds()):
+            one.service = one.resource.service = bound
+        try:
+            yield
+        finally:
+            for one in (self, *self._kinds()):
+                one.service = one.resource.service = own
 
     # --------------------------------------------------------------------------- permissions
 
@@ -210,6 +263,8 @@ class Writer(Reader):
             return self._writing_update(document, data, self, [])
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
+        kind._absent = self._absent
+        kind._require_removable(self._absent)
         were = kind.embedded_before(body, document)
         body, inside = take_objects(kind, kind.without_read_only(body, document))
         data = kind.with_hidden(kind.validate(body, document), were)
@@ -321,7 +376,7 @@ class Writer(Reader):
         if not self.declaration.has_schema:
             return data
         if self._is_partial:
-            return change(data)
+            return change(data, self._paths_of(self._absent))
         # NOTE: what the client doesn't see, or can't write, isn't its own to take away.
         kind = self if document is None else self._kind(document)
         stored = kind.declaration.stored
@@ -329,6 +384,32 @@ class Writer(Reader):
         kept = ("_id", self.resource.type_field)
         own = (path for path in seen if path in kind.declaration.stored_loaded and path not in kept)
         return change(data, [path for path in own if not any(_overlap(path, p) for p in data)])
+
+    def _require_removable(self, absent: Sequence[str]) -> None:
+        """Refuse to take away what a document must have, or what can't be written.
+
+        Args:
+            absent: API names.
+
+        Raises:
+            BodyError: A field is required, or there is none of that name.
+            Forbidden: It can't be written.
+        """
+        declaration, errors = self.declaration, {}
+        loaded = {} if declaration.load_schema is None else declaration.load_schema.load_fields
+        for api in absent:
+            if api in declaration.read_only:
+                raise forbidden(api, "written")
+            if api not in declaration.loaded_names:
+                errors[api] = ["Unknown field."]
+            elif loaded[declaration.by_api[api]].required:
+                errors[api] = ["Missing data for required field."]
+        if errors:
+            with located():
+                raise marshmallow.ValidationError(errors)
+
+    def _paths_of(self, absent: Sequence[str]) -> list[str]:
+        return [self.declaration.stored[self.declaration.by_api[api]] for api in absent]
 
     def _own(self, data: Document, identity: Any = None) -> Document:
         """Refuse another ``_id``, and leave the same one out."""

@@ -98,6 +98,12 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
         for one in LIMITS
     },
     "FALCOREST_REQUIRE_INDEX": ("require_index", False, [("true", True), ("false", False)]),
+    "FALCOREST_REQUIRE_IF_MATCH": ("require_if_match", False, [("true", True), ("false", False)]),
+    "FALCOREST_CACHE_CONTROL": (
+        "cache_control",
+        "no-cache",
+        [("", ""), ("private, max-age=60", "private, max-age=60")],
+    ),
     "FALCOREST_CORS_ORIGINS": (
         "cors_origins",
         [],
@@ -161,9 +167,13 @@ MALFORMED: list[tuple[str, str]] = [
     *(("FALCOREST_REGISTRATION", value) for value in ("", "Open", "true", "yes")),
     *(
         (name, value)
-        for name in ("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS")
+        for name in (
+            *("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS"),
+            "FALCOREST_REQUIRE_IF_MATCH",
+        )
         for value in ("", "perhaps", "2")
     ),
+    *(("FALCOREST_CACHE_CONTROL", value) for value in ("a\r\nb: c", "é", "\x7f")),
     *(("FALCOREST_CORS_ORIGINS", value) for value in BAD_ORIGINS),
     *((one.setting, str(one.most + 1)) for one in LIMITS),
     *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),

@@ -198,9 +198,20 @@ def _in_filter(filter: Mapping[str, Any]) -> Iterator[Found]:
             yield from _in_path(name)
             yield from _in_condition(condition)
         else:
+            if name == "$expr":
+                yield from _in_comparison(condition)
+                continue
             yield "filter", name
             for member in condition if name in _LOGIC else ():
                 yield from _in_filter(member)
+
+
+def _in_comparison(expression: Any) -> Iterator[Found]:
+    """Look at the one expression in a filter: a document is still what it was, to the byte."""
+    literal = expression["$eq"][1]["$literal"]
+    # NOTE: what is compared is data that was stored before, and no value of a client's.
+    if expression != {"$eq": ["$$ROOT", {"$literal": literal}]}:
+        yield "filter", "$expr"
 
 
 def _in_condition(condition: Any) -> Iterator[Found]:

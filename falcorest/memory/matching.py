@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any, TypeAlias
 
+import bson
 from bson import Code, DBRef, MaxKey, MinKey, Regex
 from pymongo.errors import OperationFailure
 
@@ -53,6 +54,8 @@ def matcher(filter: Filter) -> Callable[[Document], bool]:
 def _clause(name: str, argument: Any) -> _Test:
     if not name.startswith("$"):
         return field_matcher(name, argument)
+    if name == "$expr":
+        return _same_as(argument)
     members = [matcher(member) for member in argument] if name in {"$and", "$or", "$nor"} else []
     if name == "$and":
         return lambda document: all(member(document) for member in members)
@@ -61,6 +64,15 @@ def _clause(name: str, argument: Any) -> _Test:
     if name == "$nor":
         return lambda document: not any(member(document) for member in members)
     raise NotImplementedError(name)
+
+
+def _same_as(expression: Any) -> _Test:
+    """Return a test whether a document is another one, to the byte: the one expression there is."""
+    literal = expression["$eq"][1]["$literal"]
+    if expression != {"$eq": ["$$ROOT", {"$literal": literal}]}:
+        raise NotImplementedError("$expr")
+    encoded = bson.encode(literal)
+    return lambda document: bson.encode(document) == encoded
 
 
 def field_matcher(path: str, condition: Any) -> _Test:

@@ -1,0 +1,357 @@
+"""Patches: changes of a document that depend on what is in it.
+
+JSON Merge Patch (RFC 7396) and JSON Patch (RFC 6902), on plain JSON. An object of Extended JSON,
+such as ``{"$oid": …}``, is a value like others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from falcorest.bson_json import MAX_DEPTH, too_deep
+from falcorest.errors import BodyError, Conflict
+from falcorest.limits import Limits
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+#: The media types of patches, as ``Accept-Patch`` lists them (RFC 5789).
+MEDIA_TYPES = (MERGE_PATCH, JSON_PATCH)
+
+_OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+
+#: How many values one JSON Patch may write, move and copy.
+_MAX_COPIED = 100_000
+
+
+class Patch(Protocol):
+    """A change of a document."""
+
+    def apply(self, document: dict[str, Any]) -> Any:
+        """Return a document as it is after the change; JSON. The given one stays as it is.
+
+        Raises:
+            BodyError: The patch can't be read.
+            Conflict: It doesn't fit the document.
+        """
+
+    def paths(self) -> Iterator[tuple[str, bool]]:
+        """Yield the dotted paths that it names, and whether what is there is read."""
+
+
+def read_patch(media_type: str, body: Any, limits: Limits) -> Patch:
+    """Return the patch that a body says.
+
+    Args:
+        media_type: One of :data:`MEDIA_TYPES`.
+        body: Parsed.
+        limits: How much it may say.
+
+    Raises:
+        BodyError: It says none.
+    """
+    if media_type == MERGE_PATCH:
+        if type(body) is not dict:
+            raise BodyError("body.wrong_type", "A merge patch of a document is an object.")
+        return MergePatch(body)
+    if type(body) is not list:
+        raise BodyError("body.wrong_type", "A JSON Patch is a list of operations.")
+    if len(body) > limits.max_update_fields:
+        raise BodyError(
+            "body.too_complex",
+            f"A JSON Patch may have {limits.max_update_fields} operations at the most.",
+        )
+    return JsonPatch([_Operation.read(index, one) for index, one in enumerate(body)])
+
+
+def is_object(value: Any) -> bool:
+    """Tell whether a JSON value is an object with fields, and no value of Extended JSON."""
+    return type(value) is dict and not any(key.startswith("$") for key in value)
+
+
+# --------------------------------------------------------------------------- JSON Merge Patch
+
+
+@dataclass(frozen=True, slots=True)
+class MergePatch:
+    """A merge patch: fields to set, and null for those to take away (RFC 7396).
+
+    Attributes:
+        body: The patch.
+    """
+
+    body: dict[str, Any]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether what it does depends on no document."""
+        return "_id" not in self.body and not any(map(is_object, self.body.values()))
+
+    def paths(self) -> Iterator[tuple[str, bool]]:
+        """Yield the dotted paths that it names; none of them is read."""
+        stack = [("", self.body)]
+        while stack:
+            place, patch = stack.pop()
+            for key, value in patch.items():
+                path = f"{place}.{key}" if place else key
+                yield path, False
+                if is_object(value):
+                    stack.append((path, value))
+
+    def apply(self, document: dict[str, Any]) -> Any:
+        """Return a document as it is after the change."""
+        return _merged(document, self.body)
+
+
+def _merged(value: Any, patch: Any) -> Any:
+    if not is_object(patch):
+        return patch
+    merged = dict(value) if is_object(value) else {}
+    for key, one in patch.items():
+        if one is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), one)
+    return merged
+
+
+# --------------------------------------------------------------------------------- JSON Patch
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """One operation of a JSON Patch."""
+
+    index: int
+    op: str
+    path: list[str]
+    source: list[str]
+    value: Any
+
+    @classmethod
+    def read(cls, index: int, given: Any) -> _Operation:
+        if type(given) is not dict:
+            raise _malformed(index, "an operation is an object")
+        op = given.get("op")
+        if type(op) is not str or op not in _OPERATIONS:
+            raise _malformed(index, f"op is one of {', '.join(_OPERATIONS)}, not {op!r}")
+        if op in {"add", "replace", "test"} and "value" not in given:
+            raise _malformed(index, f"{op} needs a value")
+        source = _pointer(index, given, "from") if op in {"move", "copy"} else []
+        path = _pointer(index, given, "path")
+        if op == "move" and len(path) > len(source) and path[: len(source)] == source:
+            raise _malformed(index, "nothing can be moved into itself")
+        return cls(index, op, path, source, given.get("value"))
+
+
+def _pointer(index: int, given: dict[str, Any], name: str) -> list[str]:
+    """Read a JSON Pointer (RFC 6901)."""
+    text = given.get(name)
+    if type(text) is not str or (text and not text.startswith("/")):
+        raise _malformed(index, f"{name} is a JSON Pointer, such as /a/b, not {text!r}")
+    tokens = text.split("/")[1:]
+    for token in tokens:
+        if "~" in token.replace("~0", "").replace("~1", ""):
+            raise _malformed(index, f"{name} has a ~ that is neither ~0 nor ~1")
+    return [token.replace("~1", "/").replace("~0", "~") for token in tokens]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPatch:
+    """A list of operations that are done in order, all or none (RFC 6902).
+
+    Attributes:
+        operations: What is done.
+    """
+
+    operations: list[_Operation]
+
+    def paths(self) -> Iterator[tuple[str, bool]]:
+        """Yield the dotted paths that it names, and whether what is there is read."""
+        for one in self.operations:
+            if one.path:
+                yield ".".join(one.path), one.op == "test"
+            if one.source:
+                yield ".".join(one.source), True
+
+    def apply(self, document: dict[str, Any]) -> Any:
+        """Return a document as it is after the change."""
+        return _Tree(document).after(self.operations)
+
+
+class _Tree:
+    """A document while it is changed."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        # NOTE: so that the whole of it has a place like every part.
+        self._root: dict[str, Any] = {"": deepcopy(document)}
+        self._left = _MAX_COPIED
+
+    def after(self, operations: list[_Operation]) -> Any:
+        for one in operations:
+            getattr(self, f"_{one.op}")(one)
+        return self._root.get("")
+
+    def _add(self, one: _Operation) -> None:
+        self._put(one, one.value)
+
+    def _remove(self, one: _Operation) -> None:
+        self._take(one, one.path)
+
+    def _replace(self, one: _Operation) -> None:
+        around, key = self._find(one, one.path)
+        self._bound(one, one.value)
+        around[key] = one.value
+
+    def _move(self, one: _Operation) -> None:
+        self._put(one, self._take(one, one.source))
+
+    def _copy(self, one: _Operation) -> None:
+        around, key = self._find(one, one.source)
+        # NOTE: what is copied is counted before it is.
+        self._bound(one, around[key])
+        self._put(one, deepcopy(around[key]))
+
+    def _test(self, one: _Operation) -> None:
+        around, key = self._find(one, one.path)
+        if not is_equal(around[key], one.value):
+            raise _conflict(one, f"{_written(one.path)} has another value")
+
+    def _put(self, one: _Operation, value: Any) -> None:
+        self._bound(one, value)
+        around, key = self._place(one, one.path)
+        if type(around) is list:
+            around.insert(key, value)
+        else:
+            around[key] = value
+
+    def _take(self, one: _Operation, path: list[str]) -> Any:
+        around, key = self._find(one, path)
+        return around.pop(key)
+
+    def _find(self, one: _Operation, path: list[str]) -> tuple[Any, Any]:
+        """Return what holds the end of a path, and its key there.
+
+        Raises:
+            Conflict: There is no such place.
+        """
+        around, key = self._place(one, path)
+        if key not in (range(len(around)) if type(around) is list else around):
+            raise _conflict(one, f"there is no {_written(path)}")
+        return around, key
+
+    def _place(self, one: _Operation, path: list[str]) -> tuple[Any, Any]:
+        """Return what holds the end of a path, or could, and its key there."""
+        around: Any = self._root
+        *parents, last = ["", *path]
+        for parent in parents:
+            key = _key(around, parent)
+            if key not in (range(len(around)) if type(around) is list else around):
+                raise _conflict(one, f"there is no {_written(path)}")
+            around = around[key]
+        key = _key(around, last) if type(around) is list or is_object(around) else None
+        if key is None:
+            raise _conflict(one, f"there can't be a {_written(path)}")
+        return around, key
+
+    def _bound(self, one: _Operation, value: Any) -> None:
+        """Refuse to put too much into a place."""
+        level, values = len(one.path) + 1, [value]
+        while values:
+            self._left -= len(values)
+            if self._left < 0:
+                raise BodyError(
+                    "body.too_complex",
+                    f"A JSON Patch may write, move and copy {_MAX_COPIED} values at the most.",
+                )
+            if level > MAX_DEPTH:
+                raise too_deep()
+            level += 1
+            values = [
+                item
+                for value in values
+                if type(value) in (dict, list)
+                for item in (value.values() if type(value) is dict else value)
+            ]
+
+
+def _key(around: Any, part: str) -> Any:
+    """Return the key that a part of a pointer stands for; None for one that can't be."""
+    if type(around) is not list:
+        return part
+    if part == "-":
+        return len(around)
+    if _INDEX.fullmatch(part) is None:
+        return None
+    return int(part) if int(part) <= len(around) else None
+
+
+def is_equal(one: Any, other: Any) -> bool:
+    """Tell whether two JSON values are equal: numbers by their value, objects in any order."""
+    if type(one) is dict and type(other) is dict:
+        return one.keys() == other.keys() and all(is_equal(one[key], other[key]) for key in one)
+    if type(one) is list and type(other) is list:
+        return len(one) == len(other) and all(map(is_equal, one, other))
+    # NOTE: to Python, 1 and true are equal.
+    return (type(one) is bool) == (type(other) is bool) and bool(one == other)
+
+
+def _written(path: list[str]) -> str:
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path) or "document"
+
+
+def _malformed(index: int, reason: str) -> BodyError:
+    detail = f"The operation at index {index}: {reason}."
+    return BodyError("body.invalid_patch", detail, field_errors={str(index): [detail]})
+
+
+def _conflict(one: _Operation, reason: str) -> Conflict:
+    detail = f"The operation at index {one.index} ({one.op}): {reason}."
+    return Conflict("patch.conflict", detail, field_errors={str(one.index): [detail]})
+
+
+# ------------------------------------------------------------------------ what a patch changes
+
+
+def changes(
+    before: dict[str, Any], after: dict[str, Any], place: str = ""
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what is to be set, by path, and the paths to be taken away.
+
+    Args:
+        before: JSON.
+        after: JSON.
+        place: The path of both.
+
+    Raises:
+        BodyError: What changes has a name that can't stand in a path.
+    """
+    found: dict[str, Any] = {}
+    gone: list[str] = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        if key in after and is_same(before, key, after[key]):
+            continue
+        path = f"{place}.{key}" if place else key
+        if not key or "." in key or key.startswith("$"):
+            raise BodyError("body.invalid_key", f"{path!r} can't be changed by a patch.")
+        if key not in after:
+            gone.append(path)
+        elif key in before and is_object(before[key]) and is_object(after[key]):
+            inner, lost = changes(before[key], after[key], path)
+            found |= inner
+            gone += lost
+        else:
+            found[path] = after[key]
+    return found, gone
+
+
+def is_same(before: dict[str, Any], name: str, value: Any) -> bool:
+    """Tell whether a value is what stands under a name already, to the byte."""
+    return name in before and json.dumps(before[name]) == json.dumps(value)
