@@ -17,7 +17,7 @@ from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
 from falcorest.methods import Fetch, List
 from falcorest.preconditions import Preconditions
 from falcorest.query import EVERYTHING, Query
-from falcorest.views import ACCEPT_PATCH, PREPARED, ResourceView, View
+from falcorest.views import PREPARED, ResourceView, View
 from falcorest.writing import Writer, refusal
 
 
@@ -56,7 +56,6 @@ class Middleware:
         method = (view.item_methods if is_item else view.collection_methods).get(req.method)
         if method is None:
             if req.method == "OPTIONS":
-                say_what_is_read(resp, view, is_item)
                 return
             raise method_not_allowed(view.allowed("_item" if is_item else ""))
         if view.authentication_methods:
@@ -90,12 +89,6 @@ class Middleware:
         elif req.query_string:
             refuse_parameters(req.query_string)
         req.env[PREPARED] = (work, query)
-
-
-def say_what_is_read(resp: falcon.Response, view: ResourceView, is_item: bool) -> None:
-    """Say in the answer to OPTIONS which bodies are read at an address (RFC 5789)."""
-    if is_item and "PATCH" in view.item_methods:
-        resp.set_header("Accept-Patch", ACCEPT_PATCH)
 
 
 def _accepts_json(req: falcon.Request) -> bool:

@@ -61,8 +61,12 @@ class View:
         return [
             method
             for method in HTTP_METHODS
-            if callable(getattr(self, f"on_{method.lower()}{suffix}", None))
+            if method != "OPTIONS" and callable(getattr(self, f"on_{method.lower()}{suffix}", None))
         ]
+
+    def on_options(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Tell which methods are served."""
+        resp.set_header("Allow", ", ".join([*self.allowed(""), "OPTIONS"]))
 
 
 class ResourceView(View, Permissions):
@@ -345,6 +349,12 @@ class ResourceView(View, Permissions):
         work, _ = req.env[PREPARED]
         conditional.delete(work, self._identity(req, id), preconditions)
         resp.status = HTTP_204
+
+    def on_options_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        """Tell which methods are served, and which bodies a change may have (RFC 5789)."""
+        resp.set_header("Allow", ", ".join([*self.allowed("_item"), "OPTIONS"]))
+        if "PATCH" in self.item_methods:
+            resp.set_header("Accept-Patch", ACCEPT_PATCH)
 
     # ---------------------------------------------------------------------------- plumbing
 
