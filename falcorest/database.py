@@ -70,7 +70,9 @@ _REFUSALS = {
     166: "the view can't be written to",
 }
 _TOO_LARGE = {10334, 17419, 17420, 5195400}
-_WRITE_CONFLICT = 112
+
+#: What MongoDB says when a transaction meets another one.
+WRITE_CONFLICT = 112
 
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
@@ -380,7 +382,7 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
     if code in _TIMED_OUT:
         return _unavailable("query.timeout", "The database didn't answer within the time limit.")
-    if code == _WRITE_CONFLICT:
+    if code == WRITE_CONFLICT:
         return write_conflict()
     if code in _NOT_ALLOWED:
         return ServerError("server.error", "The server may not do this on its database.")

@@ -66,6 +66,8 @@ CODES: dict[str, tuple[int, str]] = {
     "body.wrong_type": (400, "The body, or a part of it, is of another type than expected."),
     "body.invalid": (400, "The body doesn't fit the schema; `field-errors` says where."),
     "body.invalid_update": (400, "The body is not an update that is allowed."),
+    "idempotency.invalid_key": (400, "`Idempotency-Key` is no key."),
+    "idempotency.unsupported": (400, "The request can't be made with an `Idempotency-Key`."),
     "auth.required": (401, "The request needs credentials."),
     "auth.invalid": (401, "The credentials are wrong or have expired."),
     "bulk.unfiltered": (403, "A bulk write needs a filter."),
@@ -79,9 +81,11 @@ CODES: dict[str, tuple[int, str]] = {
     "accept.unsupported": (406, "`Accept` names nothing that is served."),
     "document.duplicate": (409, "Another document has the same value in a unique field."),
     "write.conflict": (409, "Another write came in between; nothing was changed."),
+    "idempotency.running": (409, "A request with this `Idempotency-Key` is being served."),
     "body.too_large": (413, "The body, or the document it makes, is too large."),
     "body.unsupported_type": (415, "The body is of a media type that isn't read here."),
     "write.refused": (422, "MongoDB refuses the write; nothing was changed."),
+    "idempotency.mismatch": (422, "The `Idempotency-Key` was used for another request."),
     "auth.too_many_attempts": (429, "Too many logins have failed; `Retry-After` says how long."),
     "server.error": (500, "Something broke in the server; its log says what."),
     "http.error": (500, "An HTTP error without a slug of its own; `status` says which."),
@@ -264,7 +268,7 @@ class UnsupportedMediaType(Problem):
 
 
 class WriteRefused(Problem):
-    """422: MongoDB refuses the write."""
+    """422: the write is refused."""
 
     status = 422
 

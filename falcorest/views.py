@@ -38,6 +38,9 @@ from falcorest.writing import Writer
 #: Where the middleware leaves, for the view, what does the work and what is asked.
 PREPARED = "falcorest.prepared"
 
+#: Where the body is that has been read already.
+BODY = "falcorest.body"
+
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
 
@@ -407,6 +410,21 @@ def read_json(req: falcon.Request, max_bytes: int, max_depth: int = Limits.max_b
             "The body must be sent as it is, without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
+    body = req.env.get(BODY)
+    return bson_json.parse(read_body(req, max_bytes) if body is None else body, max_depth)
+
+
+def read_body(req: falcon.Request, max_bytes: int) -> bytes:
+    """Read the body of a request.
+
+    Args:
+        req: Its body is read to the end.
+        max_bytes: The largest body that is read.
+
+    Raises:
+        ContentTooLarge: It is larger (413).
+        BodyError: It breaks off (400).
+    """
     length = req.content_length
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
@@ -421,7 +439,7 @@ def read_json(req: falcon.Request, max_bytes: int, max_depth: int = Limits.max_b
             raise _too_large(max_bytes)
     if length is not None and len(body) < length:
         raise BodyError("body.malformed", "The body is shorter than its Content-Length says.")
-    return bson_json.parse(body, max_depth)
+    return body
 
 
 def _read_piece(stream: Any, size: int) -> bytes:
