@@ -344,12 +344,20 @@ def _undone(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
 
 
+def _unconfirmed(error: Exception) -> bool:
+    """Tell whether an error leaves open whether a transaction was committed."""
+    label = "UnknownTransactionCommitResult"
+    return isinstance(error, PyMongoError) and error.has_error_label(label)
+
+
 def _timed_out(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.timeout
 
 
 def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
-    if write and not isinstance(error, ExecutionTimeout) and not _undone(error):
+    # NOTE: MongoDB undoes what takes too long, unless it was the end of a transaction.
+    stopped = isinstance(error, ExecutionTimeout) and not _unconfirmed(error)
+    if write and not stopped and not _undone(error):
         return _unavailable(
             "write.outcome_unknown",
             "The database didn't confirm the write in time. It may have happened.",
