@@ -245,7 +245,7 @@ def _repeatable(
         place = (req.method, req.root_path, view.url, params.get("id"))
         outcome, replayed = outcomes.once(
             view.service,
-            _digest(caller.is_known, caller.username, *place, key),
+            _digest(caller.username, *place, key),
             # APPSEC: an answer shows what the roles of its time might see.
             _digest(sorted(caller.roles), req.query_string, req.content_type, body=req.env[BODY]),
             lambda: _answer(responder, req, resp, params),

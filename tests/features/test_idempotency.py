@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from falcorest.settings import ResourceSettings
 from tests.conftest import MakeApi
 from tests.declared import MakeDeclared
 from tests.support import SECRET, assert_problem
-from tests.watching import MONITOR, snapshot
+from tests.watching import MONITOR, Commands, snapshot
 
 pytestmark = pytest.mark.live
 
@@ -184,6 +185,19 @@ def test_a_key_costs_two_statements_and_a_replay_one_more_read(door: Door) -> No
         assert sent == ["update", "find"]
 
 
+def test_the_index_is_made_once_by_a_process(
+    live_declared: MakeDeclared, make_database: Callable[..., Any]
+) -> None:
+    commands = Commands()
+    database = make_database("mongod", event_listeners=[commands])
+    api = live_declared(database=database, rockets=view_of(), engines=view_of())
+    for key in ("a", "b"):
+        for url in ("/rockets", "/engines"):
+            answer = api.post(url, {"name": "Vinci"}, headers={"Idempotency-Key": key})
+            assert answer.status_code == 201
+    assert commands.names().count("createIndexes") == 1
+
+
 def test_a_key_in_quotes_and_bare_is_the_same_key(door: Door) -> None:
     assert not is_replay(door("POST", "", {"name": "Vinci"}, key="a-key"))
     assert is_replay(door("POST", "", {"name": "Vinci"}, key='"a-key"'))
@@ -279,6 +293,24 @@ def test_two_resources_have_keys_of_their_own(live_declared: MakeDeclared) -> No
     assert not is_replay(api.post("/rockets", {"name": "a"}, headers=key))
     assert not is_replay(api.post("/engines", {"name": "a"}, headers=key))
     assert api.database.rocket_engines.count_documents({}) == 2
+
+
+def test_an_application_that_is_mounted_twice_has_keys_of_its_own(
+    live_declared: MakeDeclared,
+) -> None:
+    api = live_declared(rockets=view_of())
+    for mount in ("", "/v1", "/v2"):
+        again = [
+            api.client.simulate_post(
+                "/rockets",
+                json={"name": "a"},
+                root_path=mount,
+                headers={"Idempotency-Key": "k"},
+            )
+            for _ in range(2)
+        ]
+        assert list(map(is_replay, again)) == [False, True]
+    assert api.database.rocket_engines.count_documents({}) == 3
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "GET"])
@@ -509,7 +541,7 @@ def test_of_many_at_once_one_writes_and_the_others_get_its_answer_or_409(
     for number in range(4):
         door.rockets.update_one({"_id": identity}, {"$set": {"name": "Merlin"}})
         was = door.rockets.count_documents({})
-        answers = at_once(24, lambda key=f"key {number}": write(door, way, identity, key=key))
+        answers = at_once(24, functools.partial(write, door, way, identity, key=f"key {number}"))
         [first] = [one for one in answers if one.status_code < 300 and not is_replay(one)]
         for answer in answers:
             if is_replay(answer):
@@ -524,10 +556,13 @@ def test_of_many_at_once_one_writes_and_the_others_get_its_answer_or_409(
 def test_of_many_counters_at_once_one_counts(make_api: MakeApi, mongo_uri: str) -> None:
     api = make_api(mongo_uri)
     api.rockets.insert_one({"_id": "a", "n": 0})
-    for number in range(1, 6):
-        headers = {"Idempotency-Key": f"key {number}"}
+
+    def count(key: str) -> testing.Result:
         change = {"$inc": {"n": 1}}
-        at_once(24, lambda h=headers: api("PATCH", "/api/rockets/a", change, headers=h))
+        return api("PATCH", "/api/rockets/a", change, headers={"Idempotency-Key": key})
+
+    for number in range(1, 6):
+        at_once(24, functools.partial(count, f"key {number}"))
         assert api.rockets.find_one()["n"] == number
 
 
@@ -677,17 +712,29 @@ def test_the_middleware_of_the_host_sees_a_write_and_a_replay_alike(
     class Host:
         def process_resource(self, req: Any, resp: Any, resource: Any, params: Any) -> None:
             resp.set_header("X-Host", str(len(seen)))
+            resp.set_header("Vary", "X-Host")
             resp.context.began = len(seen)
 
         def process_response(self, req: Any, resp: Any, resource: Any, succeeded: bool) -> None:
             seen.append((resp.status_code, resp.context.began, succeeded, bool(resp.data)))
 
-    api = live_declared(rockets=view_of())
+    class Adding(ResourceView):
+        resource = Rockets
+        methods = methods.ALL
+
+        def on_post(self, req: Any, resp: Any) -> None:
+            super().on_post(req, resp)
+            resp.append_header("Vary", "X-Other")
+            resp.set_header("X-Began", str(resp.context.began))
+
+    api = live_declared(rockets=Adding)
     api.app.add_middleware(Host())
     for number in range(2):
         result = api.post("/rockets", {"name": "a"}, headers={"Idempotency-Key": "k"})
         # NOTE: what belongs to the request and not to the outcome isn't kept.
         assert result.headers["x-host"] == str(number)
+        assert result.headers["x-began"] == "0"
+        assert result.headers["vary"] == "X-Host, X-Other"
     assert is_replay(result)
     assert seen == [(201, 0, True, True), (201, 1, True, True)]
 
