@@ -12,6 +12,7 @@ from falcorest.auth import as_methods
 from falcorest.auth.methods import challenge
 from falcorest.database import MongoDatabase, Transactions, in_memory
 from falcorest.errors import ConfigurationError, Problem, problem_json
+from falcorest.idempotency import Outcomes, make_repeatable
 from falcorest.middleware import Middleware
 from falcorest.views import ResourceView, View, log_failure
 
@@ -53,6 +54,7 @@ class FalcoRest:
             raise ConfigurationError("FalcoRest(app, db): writes must be acknowledged; w is 0.")
         self.db: MongoDatabase = db
         self._transactions = Transactions(db)
+        self._outcomes = Outcomes(db, self._transactions)
         self._authentication_methods = as_methods(authentication_methods)
         self._views: dict[View, str] = {}
         self._apps: list[falcon.App[Any, Any]] = []
@@ -105,6 +107,7 @@ class FalcoRest:
             methods = self._authentication_methods if own is None else as_methods(own)
             view.authentication_methods = methods
             view.challenge = challenge(methods)
+            make_repeatable(view, self._outcomes)
             self.add_view(view, url)
             return view_class
 

@@ -70,7 +70,9 @@ _REFUSALS = {
     166: "the view can't be written to",
 }
 _TOO_LARGE = {10334, 17419, 17420, 5195400}
-_WRITE_CONFLICT = 112
+
+#: What MongoDB says when a transaction meets another one.
+WRITE_CONFLICT = 112
 
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
@@ -342,12 +344,20 @@ def _undone(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
 
 
+def _unconfirmed(error: Exception) -> bool:
+    """Tell whether an error leaves open whether a transaction was committed."""
+    label = "UnknownTransactionCommitResult"
+    return isinstance(error, PyMongoError) and error.has_error_label(label)
+
+
 def _timed_out(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.timeout
 
 
 def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
-    if write and not isinstance(error, ExecutionTimeout) and not _undone(error):
+    # NOTE: MongoDB undoes what takes too long, unless it was the end of a transaction.
+    stopped = isinstance(error, ExecutionTimeout) and not _unconfirmed(error)
+    if write and not stopped and not _undone(error):
         return _unavailable(
             "write.outcome_unknown",
             "The database didn't confirm the write in time. It may have happened.",
@@ -380,7 +390,7 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
     if code in _TIMED_OUT:
         return _unavailable("query.timeout", "The database didn't answer within the time limit.")
-    if code == _WRITE_CONFLICT:
+    if code == WRITE_CONFLICT:
         return write_conflict()
     if code in _NOT_ALLOWED:
         return ServerError("server.error", "The server may not do this on its database.")

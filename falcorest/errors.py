@@ -70,6 +70,8 @@ CODES: dict[str, tuple[int, str]] = {
     "body.invalid_update": (400, "The body is not an update that is allowed."),
     "body.invalid_patch": (400, "The body is not a patch, or leaves nothing that can be stored."),
     "precondition.malformed": (400, "`If-Match` or `If-None-Match` is no list of entity tags."),
+    "idempotency.invalid_key": (400, "`Idempotency-Key` is no key."),
+    "idempotency.unsupported": (400, "The request can't be made with an `Idempotency-Key`."),
     "auth.required": (401, "The request needs credentials."),
     "auth.invalid": (401, "The credentials are wrong or have expired."),
     "bulk.unfiltered": (403, "A bulk write needs a filter."),
@@ -84,10 +86,12 @@ CODES: dict[str, tuple[int, str]] = {
     "document.duplicate": (409, "Another document has the same value in a unique field."),
     "write.conflict": (409, "Another write came in between; nothing was changed."),
     "patch.conflict": (409, "The patch doesn't fit the document; nothing was changed."),
+    "idempotency.running": (409, "A request with this `Idempotency-Key` is being served."),
     "precondition.failed": (412, "`If-Match` or `If-None-Match` doesn't hold; nothing was done."),
     "body.too_large": (413, "The body, or the document it makes, is too large."),
     "body.unsupported_type": (415, "The body is of a media type that isn't read here."),
     "write.refused": (422, "MongoDB refuses the write; nothing was changed."),
+    "idempotency.mismatch": (422, "The `Idempotency-Key` was used for another request."),
     "precondition.required": (428, "The write needs `If-Match`."),
     "auth.too_many_attempts": (429, "Too many logins have failed; `Retry-After` says how long."),
     "server.error": (500, "Something broke in the server; its log says what."),
@@ -277,7 +281,7 @@ class UnsupportedMediaType(Problem):
 
 
 class WriteRefused(Problem):
-    """422: MongoDB refuses the write."""
+    """422: the write is refused."""
 
     status = 422
 

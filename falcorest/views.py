@@ -46,6 +46,9 @@ PREPARED = "falcorest.prepared"
 #: The media types that a ``PATCH`` of one document may have (RFC 5789).
 ACCEPT_PATCH = ", ".join((falcon.MEDIA_JSON, *patches.MEDIA_TYPES))
 
+#: Where the body is that has been read already.
+BODY = "falcorest.body"
+
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
 
@@ -527,6 +530,21 @@ def read_json(
             "The body must be sent as it is, without Content-Encoding.",
             headers={"Accept-Encoding": "identity"},
         )
+    body = req.env.get(BODY)
+    return bson_json.parse(read_body(req, max_bytes) if body is None else body, max_depth)
+
+
+def read_body(req: falcon.Request, max_bytes: int) -> bytes:
+    """Read the body of a request.
+
+    Args:
+        req: Its body is read to the end.
+        max_bytes: The largest body that is read.
+
+    Raises:
+        ContentTooLarge: It is larger (413).
+        BodyError: It breaks off (400).
+    """
     length = req.content_length
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
@@ -541,7 +559,7 @@ def read_json(
             raise _too_large(max_bytes)
     if length is not None and len(body) < length:
         raise BodyError("body.malformed", "The body is shorter than its Content-Length says.")
-    return bson_json.parse(body, max_depth)
+    return body
 
 
 def _read_piece(stream: Any, size: int) -> bytes:

@@ -30,7 +30,7 @@ ORDER = [
     *("policy", "settings", "embedded", "permissions"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
-    *("nested", "returned", "writing", "conditional", "views"),
+    *("nested", "returned", "writing", "conditional", "views", "idempotency"),
     *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]

@@ -119,6 +119,12 @@ TRANSLATIONS: list[tuple[Exception, tuple[bool, ...], str]] = [
     (driver.NetworkTimeout(LEAK), READ, TIMEOUT),
     (driver.NetworkTimeout(LEAK), WRITE, UNKNOWN),
     (driver.ExecutionTimeout(LEAK, 50, {}), EITHER, TIMEOUT),
+    # The end of a transaction that was sent again and again until the time was up.
+    (
+        driver.ExecutionTimeout(LEAK, 50, {"errorLabels": ["UnknownTransactionCommitResult"]}),
+        WRITE,
+        UNKNOWN,
+    ),
     (failure(50), READ, TIMEOUT),
     (failure(262), EITHER, TIMEOUT),
     (driver.WTimeoutError(LEAK, 64, {}), WRITE, UNKNOWN),

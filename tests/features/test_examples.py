@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,6 +39,7 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "bulk/bulk.sh": {},
     "cors/cors.sh": {"FALCOREST_CORS_ORIGINS": "https://app.example.com"},
     "errors/problem.sh": {},
+    "idempotency/keys.sh": {},
     "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
     "paging/after.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
@@ -236,6 +239,43 @@ def test_keys(files: list[Path], tmp_path: Path, environment: dict[str, str]) ->
         printed = run_script(script, tmp_path, environment, API=server.url)
     shown, printed = shown_and_printed(out, printed, r"\b[0-9a-f]{12}\b", r"\d{4}-\d\d-\d\d")
     assert printed == shown
+
+
+@pytest.mark.live
+@runs("idempotency/once.py")
+def test_a_client_that_repeats(
+    files: list[Path],
+    tmp_path: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOKEN", TokenIssuer(SECRET).issue("ada"))
+    store_samples(environment, "rocket_engines")
+    spec = importlib.util.spec_from_file_location("once", files[0])
+    assert spec is not None
+    assert spec.loader is not None
+    with serve(tmp_path, environment=environment) as server:
+        monkeypatch.setenv("API", server.url)
+        once = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(once)
+        urlopen, lost = urllib.request.urlopen, iter([True, True, False, True, False])
+
+        def losing(*arguments: Any, **options: Any) -> Any:
+            answer = urlopen(*arguments, **options)
+            if next(lost):
+                answer.close()
+                raise ConnectionResetError
+            return answer
+
+        monkeypatch.setattr(urllib.request, "urlopen", losing)
+        monkeypatch.setattr(once.time, "sleep", lambda seconds: None)
+        made = once.send("POST", "/api/rocket_engines", {"name": "Archimedes"})
+        change = {"$inc": {"tests": 1}}
+        changed = once.send("PATCH", "/api/rocket_engines?name=Archimedes", change)
+        assert changed == {"matched_items": 1, "modified_items": 1}
+        monkeypatch.undo()
+        found = server.get("/api/rocket_engines?name=Archimedes").json
+        assert found == [{**made, "name": "Archimedes", "tests": 1}]
 
 
 def assert_serves(server: Server) -> None:
