@@ -24,7 +24,7 @@ SENT = (
 #: What a page may read of an answer, beside its body.
 READ = (
     *("ETag", "Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
-    "X-Total-Count",
+    *("X-Total-Count", "X-Total-Count-Kind"),
 )
 
 #: How long a browser may remember what it may send, in seconds. They cut it to two hours.

@@ -15,8 +15,9 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from falcorest.database import Translation, in_memory, translate, write_conflict
 from falcorest.errors import Conflict, FalcorestError, Forbidden, NotFound, Problem
-from falcorest.finding import Finder, database_operation, in_session, not_found, with_identity
+from falcorest.finding import database_operation, in_session, not_found, with_identity
 from falcorest.memory.applying import apply_update, check_update
+from falcorest.paging import Pager
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
 from falcorest.updates import Update
@@ -57,7 +58,7 @@ def _writing(method: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-class CollectionService(Finder):
+class CollectionService(Pager):
     """Reads and writes one collection, within its policy.
 
     Every method raises :class:`~falcorest.errors.Problem` for what MongoDB refuses or can't

@@ -24,7 +24,9 @@ from falcorest.errors import (
     UnsupportedMediaType,
 )
 from falcorest.finding import not_found
+from falcorest.keyset import Cursors
 from falcorest.limits import Limits
+from falcorest.links import link_header
 from falcorest.logs import log_exception
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
@@ -79,6 +81,7 @@ class ResourceView(View, Permissions):
         url: Where it stands, without a slash at the end.
         database: Where its collection is.
         transactions: Shared by the views of one database.
+        secret: Signs cursors; the name of the database does unless one is given.
     """
 
     resource: ClassVar[type[Resource]]
@@ -130,7 +133,12 @@ class ResourceView(View, Permissions):
         return served
 
     def __init__(
-        self, name: str, url: str, database: MongoDatabase, transactions: Transactions
+        self,
+        name: str,
+        url: str,
+        database: MongoDatabase,
+        transactions: Transactions,
+        secret: str | None = None,
     ) -> None:
         self.name = name
         self.url = url
@@ -164,6 +172,8 @@ class ResourceView(View, Permissions):
         service = IndexedService if kind.require_index else CollectionService
         self.service = service(database, kind.collection, self.policy, transactions)
         self.service.stream_limit_ms = self.limits.stream_timeout_ms
+        self.service.max_count = self.limits.max_count
+        self.cursors = Cursors(secret or database.name, name)
 
     # ---------------------------------------------------------------------- the collection
 
@@ -171,11 +181,17 @@ class ResourceView(View, Permissions):
         """List documents."""
         work, query = req.env[PREPARED]
         documents, has_more, extra = work.find(query)
+        if work.total is not None:
+            resp.set_header("X-Total-Count", str(work.total.count))
+            resp.set_header("X-Total-Count-Kind", work.total.kind)
+            extra = {"total_count": work.total.count, **extra}
         opening, closing = self._dialect.page(has_more, extra)
         resp.content_type = falcon.MEDIA_JSON
-        if has_more and query.limit:
-            following = self._dialect.next_page(req.query_string, query)
-            resp.set_header("Link", f'<{self._address(req)}?{following}>; rel="next"')
+        links = link_header(
+            self._address(req), req.query_string, query, has_more, self._dialect, self.cursors
+        )
+        if links is not None:
+            resp.set_header("Link", links)
         if isinstance(documents, DocumentStream):
             if not documents.complete:
                 if req.method == "HEAD":
