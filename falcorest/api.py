@@ -14,6 +14,7 @@ from falcorest.database import MongoDatabase, Transactions, in_memory
 from falcorest.errors import ConfigurationError, Problem, problem_json
 from falcorest.idempotency import Outcomes, make_repeatable
 from falcorest.middleware import Middleware
+from falcorest.settings import SECRET_BYTES
 from falcorest.views import ResourceView, View, log_failure
 
 V = TypeVar("V", bound=ResourceView)
@@ -34,9 +35,12 @@ class FalcoRest:
         app: The application; it may come later, see :meth:`init_app`.
         db: The database, of pymongo or mongomock.
         authentication_methods: Those of views that list none.
+        secret: Signs the cursors in links from page to page, so that nobody else writes any; at
+            least 32 bytes. Without one they are signed too, by what others can know, which does
+            no harm to the data.
 
     Raises:
-        ConfigurationError: There is no database.
+        ConfigurationError: There is no database, or the secret is too short.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class FalcoRest:
         db: Any = None,
         *,
         authentication_methods: Sequence[Any] = (),
+        secret: str | None = None,
     ) -> None:
         if not hasattr(type(db), "list_collection_names"):
             raise ConfigurationError(
@@ -52,7 +57,12 @@ class FalcoRest:
             )
         if not in_memory(db) and not db.write_concern.acknowledged:
             raise ConfigurationError("FalcoRest(app, db): writes must be acknowledged; w is 0.")
+        if secret is not None and not (isinstance(secret, str) and _size(secret) >= SECRET_BYTES):
+            raise ConfigurationError(
+                f"FalcoRest(app, db): secret is a text of at least {SECRET_BYTES} bytes."
+            )
         self.db: MongoDatabase = db
+        self._secret = secret
         self._transactions = Transactions(db)
         self._outcomes = Outcomes(db, self._transactions)
         self._authentication_methods = as_methods(authentication_methods)
@@ -102,7 +112,7 @@ class FalcoRest:
         def decorate(view_class: type[V]) -> type[V]:
             if not isinstance(view_class, type) or not issubclass(view_class, ResourceView):
                 raise ConfigurationError(f"register: {view_class!r} is no ResourceView.")
-            view = view_class(name, url.rstrip("/"), self.db, self._transactions)
+            view = view_class(name, url.rstrip("/"), self.db, self._transactions, self._secret)
             own = view_class.authentication_methods
             methods = self._authentication_methods if own is None else as_methods(own)
             view.authentication_methods = methods
@@ -132,6 +142,10 @@ class FalcoRest:
         for app in self._apps:
             _route(app, view, place)
         self._views[view] = place
+
+
+def _size(secret: str) -> int:
+    return len(secret.encode("utf-8", "surrogateescape"))
 
 
 def _route(app: falcon.App[Any, Any], view: View, url: str) -> None:

@@ -23,8 +23,8 @@ SENT = (
 )
 #: What a page may read of an answer, beside its body.
 READ = (
-    *("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "WWW-Authenticate"),
-    *("X-Request-ID", "X-Total-Count"),
+    *("Accept-Patch", "ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied"),
+    *("Retry-After", "WWW-Authenticate", "X-Request-ID", "X-Total-Count", "X-Total-Count-Kind"),
 )
 
 #: How long a browser may remember what it may send, in seconds. They cut it to two hours.

@@ -53,6 +53,8 @@ CODES: dict[str, tuple[int, str]] = {
     "query.unknown_field": (400, "`_fields` names a field that isn't there."),
     "query.invalid_limit": (400, "`_limit` is not a number within its bounds."),
     "query.invalid_skip": (400, "`_skip` is not a number within its bounds."),
+    "query.invalid_cursor": (400, "`_after` or `_before` is no cursor of this list and its sort."),
+    "query.invalid_count": (400, "`_count` is none of `exact`, `estimated` and `capped`."),
     "query.too_complex": (400, "The query is nested too deeply or has too many parts."),
     "query.too_long": (400, "The query string, or a value in it, has too many characters."),
     "query.no_index": (400, "No index serves the filter or the sort, and one is required."),

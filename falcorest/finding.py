@@ -287,7 +287,8 @@ class Finder:
         sort = list(query.sort)
         unseen = self.policy.protection.hidden or (self.rows is not None and self.rows.rule)
         if unseen and all(path != "_id" for path, _ in sort):
-            sort.append(("_id", 1))
+            # NOTE: so that one index, on the field and the _id, serves both directions.
+            sort.append(("_id", sort[-1][1] if sort else 1))
         return sort
 
     def _identify(self, identity: Any, query: Query) -> Filter:

@@ -93,6 +93,13 @@ class Limits:
         "query.timeout",
     )
 
+    max_count: int = _limit(
+        10_000,
+        "How far documents are counted for ``_count=capped``, and for ``_count=estimated`` where "
+        "not all of the collection is counted.",
+        "",
+    )
+
     def __post_init__(self) -> None:
         problems = [
             f"{type(self).__name__}.{one.attribute}: a whole number from 1 to {one.most} is needed."
@@ -111,7 +118,7 @@ class Limit:
         attribute: Its name on :class:`Limits`.
         default: Its value unless something else is said.
         help: What is counted; reStructuredText.
-        code: Of the error where there is more.
+        code: Of the error where there is more; empty where that is none.
         most: The most that it can be.
     """
 

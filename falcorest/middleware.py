@@ -14,6 +14,7 @@ from falcon.constants import HTTP_METHODS
 from falcorest.auth.methods import authenticate
 from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
 from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
+from falcorest.links import begin
 from falcorest.methods import Fetch, List
 from falcorest.preconditions import Preconditions
 from falcorest.query import EVERYTHING, Query
@@ -80,7 +81,7 @@ class Middleware:
         work = Writer(view.resource(req, method, view.service), view)
         query = EVERYTHING
         if method is List:
-            query = work.bounded(dialect.parse_list(req.query_string))
+            query = begin(work.bounded(dialect.parse_list(req.query_string)), view.cursors)
         elif method is Fetch:
             query = dialect.parse_item(req.query_string)
         elif method.bulk_write:

@@ -6,6 +6,7 @@ Source: https://www.mongodb.com/docs/manual/reference/explain-results/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from operator import attrgetter
 from time import monotonic
 from typing import Any, TypeAlias
@@ -80,17 +81,21 @@ class IndexedService(CollectionService):
             QueryError: It names an index that would, by the client's own fields.
             Forbidden: The query names a field that the caller doesn't see.
         """
-        condition = self._condition(query)
-        if (query.filter or query.sort) and not self._is_served(query, condition):
-            raise QueryError("query.no_index", _refusal(query.filter, query.sort))
+        # NOTE: where a page begins makes no difference to what serves it.
+        condition = self._condition(replace(query, keyset=None))
+        sort = query.sort
+        if query.keyset is not None and (query.sort or query.keyset.parameter is not None):
+            sort = self._order(query) or sort
+        if (query.filter or sort) and not self._is_served(query, condition, sort):
+            raise QueryError("query.no_index", _refusal(query.filter, sort))
 
-    def _is_served(self, query: Query, condition: Filter) -> bool:
+    def _is_served(self, query: Query, condition: Filter, sort: Sort) -> bool:
         # NOTE: what matters of a value is its type, but for an index that holds some documents
         # only. There, the verdict on one value holds for another one meanwhile.
-        shape = (bool(query.filter), _shape(condition), query.sort)
+        shape = (bool(query.filter), _shape(condition), sort)
         until, served = self._verdicts.get(shape, (0.0, False))
         if monotonic() > until:
-            served = is_served(self._explain(condition, query.sort), bool(query.filter))
+            served = is_served(self._explain(condition, sort), bool(query.filter))
             if len(self._verdicts) >= VERDICTS:
                 self._verdicts.clear()
             self._verdicts[shape] = (monotonic() + VERDICT_SECONDS, served)

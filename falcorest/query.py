@@ -48,6 +48,53 @@ def conjunction(conditions: Iterable[Filter]) -> Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the order of a list: that of one document.
+
+    Attributes:
+        order: Stands for the sort that it belongs to.
+        values: What the document has in the fields of the sort, the ``_id`` last.
+    """
+
+    order: bytes
+    values: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Keyset:
+    """How a page of a list stands in its order, which is what links to other pages are made of.
+
+    Whoever reads the page notes what it has found, for whoever makes the links.
+
+    Attributes:
+        parameter: The one with which the client says where the page begins or ends, ``_after``
+            or ``_before``; None where it says neither.
+        place: That place; None for the beginning, or the end, of the list.
+        used: Whether documents were read by it.
+        ordered: Whether they were read in an order that leaves nothing open, so that there are
+            places in it.
+        first: The place of the first document of the page, if there is one.
+        last: That of the last one.
+        before: Whether there are documents before the page.
+        after: Whether there are some after it; None if nobody knows.
+    """
+
+    parameter: str | None = None
+    place: Place | None = None
+    used: bool = False
+    ordered: bool = False
+    first: Place | None = None
+    last: Place | None = None
+    before: bool = False
+    after: bool | None = None
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the page is what comes before its place."""
+        return self.parameter == "_before"
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What is asked of a collection. Names are stored names.
 
@@ -60,6 +107,9 @@ class Query:
         fields: API names of the fields to show, or None for the usual ones.
         rule: A MongoDB filter, what the caller may see; empty means all documents.
         whole: Whether hidden fields are read as well, because a write needs them.
+        cursor: The parameter that names where a page begins or ends, and its value, not read yet.
+        keyset: The same, read; there in lists from which links lead to other pages.
+        count: How all documents are counted that match, if they are.
     """
 
     filter: Filter = field(default_factory=dict)
@@ -70,6 +120,9 @@ class Query:
     fields: tuple[str, ...] | None = None
     rule: Filter = field(default_factory=dict)
     whole: bool = False
+    cursor: tuple[str, str] | None = None
+    keyset: Keyset | None = field(default=None, compare=False)
+    count: str | None = None
 
     @property
     def condition(self) -> Filter:

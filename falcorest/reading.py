@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import falcon
@@ -17,6 +18,7 @@ from falcorest.dialects.suffix import ALL_FIELDS
 from falcorest.errors import NotFound, Problem, QueryError, ServerError
 from falcorest.finding import not_found
 from falcorest.naming import REVERSE, Relation
+from falcorest.paging import Total
 from falcorest.policy import Policy
 from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
@@ -45,6 +47,8 @@ class Reader:
         self.service = resource.service
         self.declaration = declaration_of(type(resource))
         self.depth = resource.max_depth if depth is None else depth
+        #: How many documents the list has in all, where that is asked.
+        self.total: Total | None = None
         self._view = view
         self._names: tuple[str, ...] | None = None
         self._asked: tuple[str, ...] | None = None
@@ -68,11 +72,15 @@ class Reader:
 
     def find(self, query: Query) -> tuple[Any, bool | None, Mapping[str, Any]]:
         """Return the documents of a list, whether more follow, and what else it says."""
-        documents, has_more, *extra = self.resource.get_objects(self.readable(self.select(query)))
+        started = monotonic()
+        query = self.readable(self.select(query))
+        documents, has_more, *extra = self.resource.get_objects(query)
         if has_more not in (True, False, None) or isinstance(documents, Mapping):
             raise TypeError("get_objects must return documents, and whether more follow")
         if not isinstance(documents, (list, DocumentStream)):
             documents = list(documents)
+        if query.count is not None:
+            self.total = self.service.count(query, started)
         return documents, has_more, extra[0] if extra else {}
 
     def fetch(self, identity: Any, query: Query) -> Document:

@@ -16,6 +16,7 @@ from falcorest.naming import NotYet
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.query import EVERYTHING, Document, Query
 from falcorest.service import CollectionService
+from falcorest.streams import BATCH
 
 HOOKS = (
     *PERMISSIONS,
@@ -81,10 +82,10 @@ class Resource(Attributes, Permissions):
 
         A third value, a dict, becomes part of the list's envelope.
         """
-        if not self.paginate:
+        if not self.paginate and (query.limit is None or query.limit > BATCH):
             return self.service.stream(query), None
         page = self.service.page(query)
-        return page.documents, page.has_more
+        return page.documents, page.has_more if self.paginate else None
 
     def get_object(self, id: Any, query: Query = EVERYTHING) -> Document:
         """Return one document.

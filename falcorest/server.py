@@ -119,7 +119,7 @@ def build_app(
         "api-key": ApiKeyAuthentication(key_check(database[KEYS])),
     }
     authentication = [known[name] for name in settings.authentication]
-    api = FalcoRest(app, database)
+    api = FalcoRest(app, database, secret=settings.jwt_secret_key)
     for one in served:
         view = compile_view(one, settings, authentication)
         api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)

@@ -22,8 +22,9 @@ from falcorest.errors import (
     Problem,
     WriteRefused,
 )
-from falcorest.finding import Changed, Finder, database_operation, in_session, with_identity
+from falcorest.finding import Changed, database_operation, in_session, with_identity
 from falcorest.memory.applying import apply_update, check_update
+from falcorest.paging import Pager
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
 from falcorest.updates import Update
@@ -64,7 +65,7 @@ def _writing(method: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-class CollectionService(Finder):
+class CollectionService(Pager):
     """Reads and writes one collection, within its policy.
 
     Every method raises :class:`~falcorest.errors.Problem` for what MongoDB refuses or can't

@@ -27,7 +27,9 @@ from falcorest.errors import (
     UnsupportedMediaType,
 )
 from falcorest.finding import not_found
+from falcorest.keyset import Cursors
 from falcorest.limits import Limits
+from falcorest.links import link_header
 from falcorest.logs import log_exception
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
@@ -94,6 +96,7 @@ class ResourceView(View, Permissions):
         url: Where it stands, without a slash at the end.
         database: Where its collection is.
         transactions: Shared by the views of one database.
+        secret: Signs cursors; the name of the database does unless one is given.
     """
 
     resource: ClassVar[type[Resource]]
@@ -147,7 +150,12 @@ class ResourceView(View, Permissions):
         return served
 
     def __init__(
-        self, name: str, url: str, database: MongoDatabase, transactions: Transactions
+        self,
+        name: str,
+        url: str,
+        database: MongoDatabase,
+        transactions: Transactions,
+        secret: str | None = None,
     ) -> None:
         self.name = name
         self.url = url
@@ -189,6 +197,8 @@ class ResourceView(View, Permissions):
             raise ConfigurationError(
                 f"{kind.__name__}.version_field: clients could write it; make the field dump_only."
             )
+        self.service.max_count = self.limits.max_count
+        self.cursors = Cursors(secret or database.name, name)
 
     # ---------------------------------------------------------------------- the collection
 
@@ -197,11 +207,17 @@ class ResourceView(View, Permissions):
         work, query = req.env[PREPARED]
         documents, has_more, extra = work.find(query)
         self._say_how_to_keep(resp)
+        if work.total is not None:
+            resp.set_header("X-Total-Count", str(work.total.count))
+            resp.set_header("X-Total-Count-Kind", work.total.kind)
+            extra = {"total_count": work.total.count, **extra}
         opening, closing = self._dialect.page(has_more, extra)
         resp.content_type = falcon.MEDIA_JSON
-        if has_more and query.limit:
-            following = self._dialect.next_page(req.query_string, query)
-            resp.set_header("Link", f'<{self._address(req)}?{following}>; rel="next"')
+        links = link_header(
+            self._address(req), req.query_string, query, has_more, self._dialect, self.cursors
+        )
+        if links is not None:
+            resp.set_header("Link", links)
         if isinstance(documents, DocumentStream):
             if not documents.complete:
                 if req.method == "HEAD":

@@ -25,12 +25,13 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 #: A module imports only from those before it.
 ORDER = [
     *("errors", "preconditions", "preferences", "logs", "limits", "database", "bson_json"),
-    *("patches", "fields", "schema", "query", "memory"),
+    *("patches", "fields", "schema", "query", "memory", "keyset"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "settings", "embedded", "permissions"),
-    *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
-    *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
-    *("nested", "returned", "writing", "conditional", "views", "idempotency"),
+    *("dialects", "links", "serializer", "attributes", "naming", "filtering", "selecting"),
+    *("declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
+    *("resource", "related", "reading", "nested", "returned", "writing", "conditional"),
+    *("views", "idempotency"),
     *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]

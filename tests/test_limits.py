@@ -13,7 +13,7 @@ from falcorest import operators as ops
 from falcorest.bson_json import parse
 from falcorest.declaration import declaration_of
 from falcorest.dialects import Dialect, SuffixDialect, TypedDialect
-from falcorest.errors import BodyError, ConfigurationError, QueryError
+from falcorest.errors import CODES, BodyError, ConfigurationError, QueryError
 from falcorest.limits import LIMITS, Limit, Limits
 
 
@@ -298,6 +298,7 @@ def test_every_limit_says_what_it_counts() -> None:
     for one in LIMITS:
         assert one.help.endswith(".")
         assert 1 <= one.default <= one.most
+        assert one.code in CODES or one.attribute == "max_count"
         assert one.default == getattr(Limits(), one.attribute)
 
 

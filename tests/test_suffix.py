@@ -512,8 +512,11 @@ def test_the_next_page_asks_the_same_further_on(
 ) -> None:
     query_string = urlencode({**filters, "_skip": skip, "_order_by": "text", "_fields": "text"})
     query = dataclasses.replace(DIALECT.parse_list(query_string), limit=limit)
-    following = DIALECT.parse_list(DIALECT.next_page(query_string, query))
+    further = DIALECT.page_at(query_string, limit, ("_skip", skip + limit))
+    following = DIALECT.parse_list(further)
     assert following == dataclasses.replace(query, skip=skip + limit)
+    after = DIALECT.parse_list(DIALECT.page_at(query_string, limit, ("_after", "a b&")))
+    assert after == dataclasses.replace(query, skip=0, cursor=("_after", "a b&"))
 
 
 # -------------------------------------------------------------------------------- properties

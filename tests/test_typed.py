@@ -753,16 +753,26 @@ def test_what_is_no_filter_stands_once(name: str) -> None:
     assert_refused(f"{part}&{part}", "query.repeated_parameter", name)
 
 
-RESERVED = ("_after", "_before", "_count", "_fields", "_order_by")
+RESERVED = ("_fields", "_order_by")
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_a_name_that_is_reserved_for_later_is_refused(name: str) -> None:
+def test_a_name_that_is_reserved_is_refused(name: str) -> None:
     for parse in (PLAIN.parse_list, PLAIN.parse_bulk, PLAIN.parse_item):
         with pytest.raises(QueryError) as caught:
             parse(f"{name}=1")
         assert caught.value.parameter == name
     assert_refused(f"{name}=1", "query.reserved_parameter", name)
+
+
+@pytest.mark.parametrize("name", ["_after", "_before", "_count"])
+def test_what_pages_a_list_is_for_lists(name: str) -> None:
+    for parse in (PLAIN.parse_bulk, PLAIN.parse_item):
+        with pytest.raises(QueryError) as caught:
+            parse(f"{name}=exact")
+        assert caught.value.parameter == name
+    parsed = PLAIN.parse_list(f"{name}=exact")
+    assert (parsed.count or parsed.cursor) == ("exact" if name == "_count" else (name, "exact"))
 
 
 @pytest.mark.parametrize("name", ["_other", "_id", "_Limit", "limit", "__sort", "_limits"])
@@ -781,7 +791,7 @@ def test_a_bulk_write_ignores_what_is_no_filter(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query_string", ["$a=1", "a=$gt[int].1", "a=eq[int].x", "or=(", "_after=1", "a", "a=%FF"]
+    "query_string", ["$a=1", "a=$gt[int].1", "a=eq[int].x", "or=(", "_fields=1", "a", "a=%FF"]
 )
 def test_a_bulk_write_refuses_what_a_list_refuses(query_string: str) -> None:
     expected = refusal(query_string)
@@ -829,7 +839,8 @@ def test_bulk_writes_are_answered_with_counts() -> None:
 def test_the_next_page_is_the_same_query_further_on(query_string: str) -> None:
     query = PLAIN.parse_list(query_string)
     bounded = Query(query.filter, query.projection, query.sort, query.skip, query.limit or 20)
-    following = PLAIN.parse_list(PLAIN.next_page(query_string, bounded))
+    further = ("_skip", query.skip + bounded.limit)
+    following = PLAIN.parse_list(PLAIN.page_at(query_string, bounded.limit, further))
     assert following == Query(
         query.filter, query.projection, query.sort, query.skip + bounded.limit, bounded.limit
     )

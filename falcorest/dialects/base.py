@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes, urlencode
 
 from falcorest.errors import QueryError
@@ -15,6 +15,14 @@ from falcorest.query import Query
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _LARGEST = 2**63 - 1
+
+#: How the documents that match can be counted.
+COUNTS = ("exact", "estimated", "capped")
+
+#: A parameter that says where a page is, and its value.
+Place: TypeAlias = tuple[str, str | int]
+
+_PAGING = frozenset({"_limit", "_skip", "_after", "_before"})
 
 
 class Dialect(Protocol):
@@ -47,8 +55,15 @@ class Dialect(Protocol):
             documents: As JSON, with commas between them.
         """
 
-    def next_page(self, query_string: str, query: Query) -> str:
-        """Return the query string of the page that follows."""
+    def page_at(self, query_string: str, limit: int, place: Place | None) -> str:
+        """Return the query string of another page of a list.
+
+        Args:
+            query_string: That of this page.
+            limit: How many documents a page has.
+            place: The parameter that says where the other page is, and its value; None for the
+                first page.
+        """
 
     def updated(self, matched: int, modified: int) -> dict[str, Any]:
         """Return the answer to a bulk update."""
@@ -183,8 +198,41 @@ def repeated(name: str) -> QueryError:
     return QueryError("query.repeated_parameter", f"{name} may stand once.", parameter=name)
 
 
-def next_page(query_string: str, query: Query) -> str:
-    """Return the query string of the page that follows."""
-    kept = [(name, value) for name, value in pairs(query_string) if name not in {"_limit", "_skip"}]
-    limit = query.limit or 0
-    return urlencode([*kept, ("_limit", limit), ("_skip", query.skip + limit)])
+def cursor_of(controls: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the parameter that says where a page begins or ends, and its value, if there is one.
+
+    Args:
+        controls: What the query string has, by parameter.
+
+    Raises:
+        QueryError: It says so twice.
+    """
+    given = [name for name in ("_after", "_before", "_skip") if name in controls]
+    if len(given) > 1 and given != ["_skip"]:
+        raise QueryError(
+            "query.invalid_cursor",
+            f"{given[0]} and {given[1]} can't stand together.",
+            parameter=given[0],
+        )
+    return (given[0], controls[given[0]]) if given and given[0] != "_skip" else None
+
+
+def parse_count(value: str) -> str:
+    """Read ``_count``.
+
+    Raises:
+        QueryError: It is none of :data:`COUNTS`.
+    """
+    if value not in COUNTS:
+        raise QueryError(
+            "query.invalid_count",
+            f"_count takes one of {', '.join(COUNTS)}; {shorten(value)} is none.",
+            parameter="_count",
+        )
+    return value
+
+
+def page_at(query_string: str, limit: int, place: Place | None) -> str:
+    """Return the query string of another page of a list; see :meth:`Dialect.page_at`."""
+    kept = [(name, value) for name, value in pairs(query_string) if name not in _PAGING]
+    return urlencode([*kept, ("_limit", limit), *([place] if place else [])])

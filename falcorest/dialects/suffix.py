@@ -6,6 +6,9 @@
     path       = name *("__" name)                            sub-fields of embedded documents
     _skip      = number
     _limit     = number                                       0: no documents
+    _after     = cursor                                       empty: the first page
+    _before    = cursor                                       empty: the last page
+    _count     = "exact" | "estimated" | "capped"
     _fields    = name *("," name) | "_all"
     _order_by  = ["-"] path *("," ["-"] path)
 
@@ -21,11 +24,14 @@ from typing import Any, TypeAlias
 
 from falcorest import bson_json
 from falcorest.dialects.base import (
+    Place,
     bound_size,
     bound_value,
     count_parser,
-    next_page,
+    cursor_of,
+    page_at,
     pairs,
+    parse_count,
     repeated,
     too_many_conditions,
     too_many_fields,
@@ -38,7 +44,7 @@ from falcorest.operators import Operator
 from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, Filter, Query, conjunction
 
-CONTROLS = ("_skip", "_limit", "_fields", "_order_by")
+CONTROLS = ("_skip", "_limit", "_after", "_before", "_count", "_fields", "_order_by")
 
 #: What ``_fields`` says to get the optional fields as well.
 ALL_FIELDS = "_all"
@@ -99,9 +105,12 @@ class SuffixDialect:
         self._filters = filters
         self._ordering = ordering
         self._limits = limits = limits or Limits()
-        self._counts = {
+        self._plain: dict[str, Callable[[str], Any]] = {
             "_limit": count_parser("_limit", "query.invalid_limit"),
             "_skip": count_parser("_skip", "query.invalid_skip", limits.max_skip),
+            "_after": str,
+            "_before": str,
+            "_count": parse_count,
         }
 
     def parse_list(self, query_string: str) -> Query:
@@ -135,9 +144,9 @@ class SuffixDialect:
         """Return the answer to a bulk create."""
         return b'{"data":[%b]}' % documents
 
-    def next_page(self, query_string: str, query: Query) -> str:
-        """Return the query string of the page that follows."""
-        return next_page(query_string, query)
+    def page_at(self, query_string: str, limit: int, place: Place | None) -> str:
+        """Return the query string of another page of a list."""
+        return page_at(query_string, limit, place)
 
     def updated(self, matched: int, modified: int) -> dict[str, Any]:
         """Return the answer to a bulk update."""
@@ -170,6 +179,8 @@ class SuffixDialect:
             skip=controls.get("_skip", 0),
             limit=controls.get("_limit"),
             fields=controls.get("_fields"),
+            cursor=cursor_of(controls),
+            count=controls.get("_count"),
         )
 
     def _control(self, name: str, value: str) -> Any:
@@ -180,7 +191,7 @@ class SuffixDialect:
             return tuple(dict.fromkeys(names))
         if name == "_order_by":
             return self._sort(value)
-        return self._counts[name](value)
+        return self._plain[name](value)
 
     def _condition(self, declared: DeclaredFilter, name: str, text: str) -> Filter:
         value = declared.split(text)

@@ -23,11 +23,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from falcorest.dialects.base import (
+    Place,
     bound_size,
     bound_value,
     count_parser,
-    next_page,
+    cursor_of,
+    page_at,
     pairs,
+    parse_count,
     repeated,
     too_complex,
     too_many_conditions,
@@ -43,6 +46,7 @@ from falcorest.query import EVERYTHING, Filter, Query, conjunction, is_path
 GROUPS = ("and", "or", "nor")
 RESERVED = ("_after", "_before", "_count", "_fields", "_order_by")
 CONTROLS = ("_projection", "_sort", "_limit", "_skip")
+LIST_CONTROLS = (*CONTROLS, "_after", "_before", "_count")
 DIRECTIONS = {"ascending": 1, "descending": -1}
 
 _TYPED = re.compile(r"(not\.)?([$\w]*)\[([^\]]*)\]\.")
@@ -73,13 +77,16 @@ class TypedDialect:
             "_sort": self._sort,
             "_limit": count_parser("_limit", "query.invalid_limit"),
             "_skip": count_parser("_skip", "query.invalid_skip", limits.max_skip),
+            "_after": str,
+            "_before": str,
+            "_count": parse_count,
         }
 
     def parse_list(self, query_string: str) -> Query:
         """Read the query string of a list."""
         if not query_string:
             return EVERYTHING
-        return self._parse(query_string, CONTROLS, ())
+        return self._parse(query_string, LIST_CONTROLS, ())
 
     def parse_bulk(self, query_string: str) -> Query:
         """Read the query string of a bulk write; what doesn't filter is passed over."""
@@ -112,9 +119,9 @@ class TypedDialect:
         """Return the answer to a bulk create."""
         return b"[%b]" % documents
 
-    def next_page(self, query_string: str, query: Query) -> str:
-        """Return the query string of the page that follows."""
-        return next_page(query_string, query)
+    def page_at(self, query_string: str, limit: int, place: Place | None) -> str:
+        """Return the query string of another page of a list."""
+        return page_at(query_string, limit, place)
 
     def updated(self, matched: int, modified: int) -> dict[str, Any]:
         """Return the answer to a bulk update."""
@@ -160,6 +167,8 @@ class TypedDialect:
             skip=controls.get("_skip", 0),
             # NOTE: 0 is no limit here.
             limit=controls.get("_limit") or None,
+            cursor=cursor_of(controls),
+            count=controls.get("_count"),
         )
 
     def _filter(self, field: str, value: str) -> Filter:

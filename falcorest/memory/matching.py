@@ -193,8 +193,10 @@ def _comparison(or_equal: bool, sign: int) -> Callable[[Any], _Test]:
     return make
 
 
-def _is_of_type(name: str) -> _Test:
-    names = {"int", "long", "double", "decimal"} if name == "number" else {name}
+def _is_of_type(name: str | list[str]) -> _Test:
+    names = {name} if isinstance(name, str) else set(name)
+    if "number" in names:
+        names |= {"int", "long", "double", "decimal"}
     return lambda found: found is not MISSING and type_name(found) in names
 
 
