@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -367,8 +367,24 @@ def _translate_bulk(error: BulkWriteError) -> FalcorestError:
     errors = (error.details or {}).get("writeErrors") or []
     if not errors:
         return _translate_interruption(error, write=True)
-    code = errors[0].get("code") or 0
-    return duplicate(errors[0]) if code in {11000, 11001} else _translate_code(code, write=True)
+    return _translate_write(errors[0])
+
+
+def refusals(error: BulkWriteError) -> dict[int, FalcorestError]:
+    """Return what each of several writes was refused for, by its index.
+
+    Raises:
+        FalcorestError: It isn't known of all of them whether they happened.
+    """
+    details = error.details or {}
+    if not details.get("writeErrors") or details.get("writeConcernErrors"):
+        raise _translate_interruption(error, write=True) from error
+    return {one["index"]: _translate_write(one) for one in details["writeErrors"]}
+
+
+def _translate_write(details: Mapping[str, Any]) -> FalcorestError:
+    code = details.get("code") or 0
+    return duplicate(details) if code in {11000, 11001} else _translate_code(code, write=True)
 
 
 def _translate_code(code: int, write: bool) -> FalcorestError:

@@ -66,6 +66,7 @@ CODES: dict[str, tuple[int, str]] = {
     "body.wrong_type": (400, "The body, or a part of it, is of another type than expected."),
     "body.invalid": (400, "The body doesn't fit the schema; `field-errors` says where."),
     "body.invalid_update": (400, "The body is not an update that is allowed."),
+    "import.refused": (400, "Nothing of an import could be stored; `errors` says why."),
     "auth.required": (401, "The request needs credentials."),
     "auth.invalid": (401, "The credentials are wrong or have expired."),
     "bulk.unfiltered": (403, "A bulk write needs a filter."),

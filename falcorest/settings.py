@@ -336,6 +336,24 @@ SETTINGS: tuple[Setting, ...] = (
         "``false``",
     ),
     Setting(
+        "FALCOREST_JSON",
+        "json",
+        "str",
+        "extended",
+        "How BSON's types are written: ``extended`` is relaxed Extended JSON, which can be sent "
+        "back as it is; ``plain`` is hexadecimal ids, ISO 8601 dates and the like.",
+        checks=(validate.OneOf(["extended", "plain"], error="It is either extended or plain."),),
+    ),
+    Setting(
+        "FALCOREST_COMPRESSION",
+        "compression",
+        "bool",
+        True,
+        "Compresses answers from 1 KiB for clients that take gzip. Where a proxy in front does "
+        "it, turn it off.",
+        "``true``",
+    ),
+    Setting(
         "FALCOREST_CORS_ORIGINS",
         "cors_origins",
         "list",
@@ -416,6 +434,8 @@ class Settings(Limits):
     max_affected: int = 1000
     timeout_ms: int = 5000
     require_index: bool = False
+    json: str = "extended"
+    compression: bool = True
     cors_origins: list[str] = field(default_factory=list)
     cors_credentials: bool = False
     embedded_uri: str | None = None

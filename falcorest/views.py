@@ -20,11 +20,13 @@ from falcorest.errors import (
     BadRequest,
     BodyError,
     ConfigurationError,
-    ContentTooLarge,
     UnsupportedMediaType,
 )
 from falcorest.finding import not_found
+from falcorest.formats import FORMAT, JSON, NDJSON, write_list
+from falcorest.imports import Import
 from falcorest.limits import Limits
+from falcorest.lines import Body
 from falcorest.logs import log_exception
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
@@ -73,6 +75,8 @@ class ResourceView(View, Permissions):
             resources where there is a schema, else the typed one.
         limits: How much a request may ask for. A dialect that is given has its own, as
             ``TypedDialect(limits=…)``.
+        plain_json: Whether BSON's types are written as :mod:`falcorest.plain_json` does, not as
+            Extended JSON.
 
     Args:
         name: The name of the resource.
@@ -87,6 +91,7 @@ class ResourceView(View, Permissions):
     public_methods: ClassVar[frozenset[str]] = frozenset()
     dialect: Dialect | None = None
     limits: ClassVar[Limits] = Limits()
+    plain_json: ClassVar[bool] = False
 
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
@@ -176,6 +181,10 @@ class ResourceView(View, Permissions):
         if has_more and query.limit:
             following = self._dialect.next_page(req.query_string, query)
             resp.set_header("Link", f'<{self._address(req)}?{following}>; rel="next"')
+        if FORMAT in req.env:
+            most = self.limits.max_list_values
+            write_list(req, resp, work, query, documents, most, log_failure)
+            return
         if isinstance(documents, DocumentStream):
             if not documents.complete:
                 if req.method == "HEAD":
@@ -189,7 +198,11 @@ class ResourceView(View, Permissions):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Store one new document, or several."""
-        data = self._read(req)
+        imports = methods.BulkCreate in self.methods
+        if imports and media_type(req) == NDJSON:
+            self._import(req, resp)
+            return
+        data = self._read(req, f"{JSON}, {NDJSON}" if imports else JSON)
         work, _ = req.env[PREPARED]
         if type(data) is list:
             self._create_many(req, resp, data)
@@ -199,6 +212,12 @@ class ResourceView(View, Permissions):
         document = work.create(data)
         self._answer_created(req, resp, document["_id"])
         self._answer_written(resp, self._created_json(work, [document]))
+
+    def _import(self, req: falcon.Request, resp: falcon.Response) -> None:
+        work, _ = req.env[PREPARED]
+        work.resource.view_method = methods.BulkCreate
+        lines = Body(req, self.limits.max_import_bytes).lines(self.limits.max_line_bytes)
+        self._answer(resp, Import(work, self.limits).run(lines))
 
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
@@ -218,7 +237,7 @@ class ResourceView(View, Permissions):
     def _created_json(self, work: Writer, documents: list[Document]) -> bytes:
         if self.declaration.has_schema:
             return work.dump_json(documents)
-        return bson_json.dumps([{"_id": document["_id"]} for document in documents])[1:-1]
+        return work.json([{"_id": document["_id"]} for document in documents])[1:-1]
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Change every document that the filter matches."""
@@ -269,7 +288,7 @@ class ResourceView(View, Permissions):
         work, _ = req.env[PREPARED]
         if work.put(identity, self._read(req)):
             self._answer_created(req, resp, identity)
-            self._answer_written(resp, bson_json.dumps({"_id": identity}))
+            self._answer_written(resp, work.json({"_id": identity}))
         else:
             resp.status = HTTP_204
 
@@ -295,8 +314,9 @@ class ResourceView(View, Permissions):
         assert self.dialect is not None
         return self.dialect
 
-    def _read(self, req: falcon.Request) -> Any:
-        return read_json(req, self.limits.max_body_bytes, self.limits.max_body_depth)
+    def _read(self, req: falcon.Request, accepted: str = JSON) -> Any:
+        limits = self.limits
+        return read_json(req, limits.max_body_bytes, limits.max_body_depth, accepted)
 
     def _read_update(self, req: falcon.Request) -> Any:
         """Read a body that names the fields which change, alone or below operators."""
@@ -348,7 +368,10 @@ def _joined(
 
 
 #: What a view class may be meant to say, where it says something near it.
-_KNOWN = ("resource", "methods", "authentication_methods", "public_methods", "dialect", "limits")
+_KNOWN = (
+    *("resource", "methods", "authentication_methods", "public_methods", "dialect", "limits"),
+    "plain_json",
+)
 
 
 def _check_view(view: type[ResourceView]) -> None:
@@ -381,61 +404,37 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def read_json(req: falcon.Request, max_bytes: int, max_depth: int = Limits.max_body_depth) -> Any:
+def media_type(req: falcon.Request) -> str:
+    """Return the media type of a request's body, without parameters; empty where none is said."""
+    return (req.content_type or "").partition(";")[0].strip().lower()
+
+
+def read_json(
+    req: falcon.Request,
+    max_bytes: int,
+    max_depth: int = Limits.max_body_depth,
+    accepted: str = falcon.MEDIA_JSON,
+) -> Any:
     """Read the body of a request as JSON; ``$`` objects in it are left as they stand.
 
     Args:
         req: Its ``Content-Type`` may be missing, and is JSON otherwise.
         max_bytes: The largest body that is read.
         max_depth: How many levels of objects and lists it may have.
+        accepted: The media types that are read at this address.
 
     Raises:
         UnsupportedMediaType: It is something else (415).
         ContentTooLarge: It is larger (413).
         BodyError: It can't be read (400).
     """
-    kind = req.content_type
-    if kind and kind.partition(";")[0].strip().lower() != falcon.MEDIA_JSON:
+    if media_type(req) not in {"", falcon.MEDIA_JSON}:
         raise UnsupportedMediaType(
             "body.unsupported_type",
-            "The body must be JSON, with Content-Type: application/json.",
-            headers={"Accept": falcon.MEDIA_JSON},
+            f"The body must be JSON; the Content-Type may be {accepted.replace(', ', ' or ')}.",
+            headers={"Accept": accepted},
         )
-    if req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in {"", "identity"}:
-        raise UnsupportedMediaType(
-            "body.unsupported_type",
-            "The body must be sent as it is, without Content-Encoding.",
-            headers={"Accept-Encoding": "identity"},
-        )
-    length = req.content_length
-    if length is not None and length > max_bytes:
-        raise _too_large(max_bytes)
-    if length is None and not req.env.get("wsgi.input_terminated"):
-        length = 0
-    # NOTE: without a length, the body is chunked, and the server tells where it ends.
-    body = b""
-    stream = req.stream if length is None else req.bounded_stream
-    while piece := _read_piece(stream, max_bytes + 1 - len(body)):
-        body += piece
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    if length is not None and len(body) < length:
-        raise BodyError("body.malformed", "The body is shorter than its Content-Length says.")
-    return bson_json.parse(body, max_depth)
-
-
-def _read_piece(stream: Any, size: int) -> bytes:
-    try:
-        piece: bytes = stream.read(size)
-    except Exception as error:
-        # NOTE: each server has exceptions of its own for a body that breaks off or is chunked
-        # wrongly.
-        raise BodyError("body.malformed", "The body can't be read to its end.") from error
-    return piece
-
-
-def _too_large(max_bytes: int) -> ContentTooLarge:
-    return ContentTooLarge("body.too_large", f"The body may have {max_bytes} bytes at the most.")
+    return bson_json.parse(Body(req, max_bytes).whole(), max_depth)
 
 
 def log_failure(req: falcon.Request, error: Exception) -> None:

@@ -26,11 +26,22 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 ORDER = [
     *("errors", "logs", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
-    *("policy", "settings", "embedded", "permissions"),
+    *("policy", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
-    *("nested", "returned", "writing", "views"),
-    *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
+    *("nested", "returned", "writing", "tables", "formats", "lines", "imports", "views"),
+    *(
+        "auth",
+        "middleware",
+        "api",
+        "catalog",
+        "compression",
+        "cors",
+        "server",
+        "demo",
+        "runner",
+        "scaffold",
+    ),
     *("terminal", "cli"),
 ]
 

@@ -98,6 +98,8 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
         for one in LIMITS
     },
     "FALCOREST_REQUIRE_INDEX": ("require_index", False, [("true", True), ("false", False)]),
+    "FALCOREST_JSON": ("json", "extended", [("plain", "plain"), ("extended", "extended")]),
+    "FALCOREST_COMPRESSION": ("compression", True, [("true", True), ("false", False)]),
     "FALCOREST_CORS_ORIGINS": (
         "cors_origins",
         [],
@@ -161,9 +163,13 @@ MALFORMED: list[tuple[str, str]] = [
     *(("FALCOREST_REGISTRATION", value) for value in ("", "Open", "true", "yes")),
     *(
         (name, value)
-        for name in ("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS")
+        for name in (
+            *("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS"),
+            "FALCOREST_COMPRESSION",
+        )
         for value in ("", "perhaps", "2")
     ),
+    *(("FALCOREST_JSON", value) for value in ("", "relaxed", "Plain")),
     *(("FALCOREST_CORS_ORIGINS", value) for value in BAD_ORIGINS),
     *((one.setting, str(one.most + 1)) for one in LIMITS),
     *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),
