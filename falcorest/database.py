@@ -71,6 +71,8 @@ _REFUSALS = {
 }
 _TOO_LARGE = {10334, 17419, 17420, 5195400}
 _WRITE_CONFLICT = 112
+# NOTE: a cursor that is gone or was killed, and an operation that was.
+_BROKEN_OFF = {43, 237, 11601}
 
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
@@ -396,6 +398,8 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
     if code in _TIMED_OUT:
         return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+    if code in _BROKEN_OFF and not write:
+        return _unavailable("database.unavailable", "The database broke the list off.")
     if code == _WRITE_CONFLICT:
         return write_conflict()
     if code in _NOT_ALLOWED:

@@ -127,9 +127,8 @@ class Import:
 
     def _stop(self, problem: Problem) -> None:
         """Say in a problem how far the import came, and in the log: who has sent it may be gone."""
-        logger.warning(
-            "an import broke off (%s): of the first %d lines, %d were stored and %d refused",
-            *(problem.code, self.done, self.inserted, self.refused),
-        )
+        if self.done:
+            message = "an import broke off (%s): of the first %d lines, %d were stored, %d refused"
+            logger.warning(message, problem.code, self.done, self.inserted, self.refused)
         problem.detail += f" The first {self.done} lines were dealt with."
         problem.members |= {"done": self.done, **self._figures()}
