@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from falcorest import fields, methods, operators
 from falcorest.api import FalcoRest
 from falcorest.auth import AuthenticationBase
+from falcorest.compression import Compression
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
 from falcorest.limits import Limits
 from falcorest.query import Query
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationBase",
+    "Compression",
     "ConfigurationError",
     "FalcoRest",
     "FalcorestError",

@@ -50,15 +50,16 @@ def dumps(value: Any) -> bytes:
     Args:
         value: A document, a list of documents, or anything that is found in one.
     """
-    text = orjson.dumps(value, _encode, _OPTIONS)
+    text = orjson.dumps(value, encode, OPTIONS)
     # PERF: orjson writes NaN and infinities as null, so only a text with a null in it can
     # hold one, and only then is the value searched.
     if b"null" in text and _has_non_finite(value):
-        return orjson.dumps(_spell_non_finite(value), _encode, _OPTIONS)
+        return orjson.dumps(_spell_non_finite(value), encode, OPTIONS)
     return text
 
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+#: What orjson leaves to :func:`encode`.
+OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def _has_non_finite(value: Any) -> bool:
@@ -93,7 +94,12 @@ def _double(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """Return the Extended JSON of a value that JSON lacks.
+
+    Raises:
+        TypeError: There is none.
+    """
     # PERF: every document has an _id.
     if type(value) is ObjectId:
         return {"$oid": str(value)}
@@ -111,9 +117,16 @@ def _encode_datetime(value: datetime) -> dict[str, Any]:
         value = value.astimezone(UTC).replace(tzinfo=None)
     if value.year < 1970:
         return {"$date": {"$numberLong": str((value - _EPOCH) // timedelta(milliseconds=1))}}
+    return {"$date": datetime_text(value)}
+
+
+def datetime_text(value: datetime) -> str:
+    """Return a date and time as ISO 8601, in UTC; a naive one is UTC."""
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
     if value.microsecond:
-        return {"$date": value.isoformat(timespec="milliseconds") + "Z"}
-    return {"$date": value.isoformat() + "Z"}
+        return value.isoformat(timespec="milliseconds") + "Z"
+    return value.isoformat() + "Z"
 
 
 def _encode_binary(value: bytes) -> dict[str, Any]:

@@ -128,7 +128,9 @@ def serve(
 ) -> None:
     """Serve the database that is configured, or an embedded one."""
     settings = load_settings()
-    run = Run(server, host, port, workers, threads, settings.max_body_bytes)
+    limits = settings.limits
+    bodies = (limits.max_body_bytes, limits.max_import_bytes)
+    run = Run(server, host, port, workers, threads, *bodies)
     check_run(run, settings)
     run = run.bound()
     with _opened(settings, serving=True) as (settings, running):

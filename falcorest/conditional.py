@@ -61,7 +61,7 @@ def write_known(
             expected = Expected(identity, identity, None)
         else:
             needed = preconditions.needs_tag
-            preconditions.require(tag_of(work.shown(document)) if needed else None)
+            preconditions.require(tag_of(work.as_fetched(document)) if needed else None)
         try:
             with work.expecting(expected):
                 return write(document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -73,6 +73,8 @@ _TOO_LARGE = {10334, 17419, 17420, 5195400}
 
 #: What MongoDB says when a transaction meets another one.
 WRITE_CONFLICT = 112
+# NOTE: a cursor that is gone or was killed, and an operation that was.
+_BROKEN_OFF = {43, 237, 11601}
 
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
@@ -377,8 +379,24 @@ def _translate_bulk(error: BulkWriteError) -> FalcorestError:
     errors = (error.details or {}).get("writeErrors") or []
     if not errors:
         return _translate_interruption(error, write=True)
-    code = errors[0].get("code") or 0
-    return duplicate(errors[0]) if code in {11000, 11001} else _translate_code(code, write=True)
+    return _translate_write(errors[0])
+
+
+def refusals(error: BulkWriteError) -> dict[int, FalcorestError]:
+    """Return what each of several writes was refused for, by its index.
+
+    Raises:
+        FalcorestError: It isn't known of all of them whether they happened.
+    """
+    details = error.details or {}
+    if not details.get("writeErrors") or details.get("writeConcernErrors"):
+        raise _translate_interruption(error, write=True) from error
+    return {one["index"]: _translate_write(one) for one in details["writeErrors"]}
+
+
+def _translate_write(details: Mapping[str, Any]) -> FalcorestError:
+    code = details.get("code") or 0
+    return duplicate(details) if code in {11000, 11001} else _translate_code(code, write=True)
 
 
 def _translate_code(code: int, write: bool) -> FalcorestError:
@@ -390,6 +408,8 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
     if code in _TIMED_OUT:
         return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+    if code in _BROKEN_OFF and not write:
+        return _unavailable("database.unavailable", "The database broke the list off.")
     if code == WRITE_CONFLICT:
         return write_conflict()
     if code in _NOT_ALLOWED:

@@ -74,6 +74,7 @@ CODES: dict[str, tuple[int, str]] = {
     "precondition.malformed": (400, "`If-Match` or `If-None-Match` is no list of entity tags."),
     "idempotency.invalid_key": (400, "`Idempotency-Key` is no key."),
     "idempotency.unsupported": (400, "The request can't be made with an `Idempotency-Key`."),
+    "import.refused": (400, "Nothing of an import could be stored; `errors` says why."),
     "auth.required": (401, "The request needs credentials."),
     "auth.invalid": (401, "The credentials are wrong or have expired."),
     "bulk.unfiltered": (403, "A bulk write needs a filter."),

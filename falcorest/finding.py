@@ -168,6 +168,38 @@ class Finder:
         return Page(documents[: query.limit], len(documents) > query.limit)
 
     @database_operation()
+    def names(self, query: Query, most: int) -> set[str]:
+        """Return the names of the fields that the documents of a query have, hidden ones aside.
+
+        Source: https://www.mongodb.com/docs/manual/reference/operator/aggregation/objectToArray/
+
+        Args:
+            query: Its projection doesn't count.
+            most: How many names are enough.
+        """
+        hidden = [name for name, below in self.policy.protection.hidden.tree.items() if not below]
+        if in_memory(self._database):
+            found = self._find(replace(query, projection=None, whole=True), query.limit or 0)
+            names = {name for document in found for name in document} - {*hidden}
+            return set(sorted(names)[:most])
+        stages: list[dict[str, Any]] = [{"$match": self._condition(query)}]
+        if query.skip or query.limit:
+            stages += [{"$sort": dict(self._sort(query))}] if self._sort(query) else []
+            stages += [{"$skip": query.skip}] if query.skip else []
+            stages += [{"$limit": query.limit}] if query.limit else []
+        if hidden:
+            # NOTE: before they are counted.
+            stages.append({"$project": dict.fromkeys(hidden, 0)})
+        names_of = {"$map": {"input": {"$objectToArray": "$$ROOT"}, "in": "$$this.k"}}
+        stages += [
+            {"$project": {"_id": 0, "name": names_of}},
+            {"$unwind": "$name"},
+            {"$group": {"_id": "$name"}},
+            {"$limit": most},
+        ]
+        return {one["_id"] for one in self.collection.aggregate(stages, **self._options())}
+
+    @database_operation()
     def find(self, query: Query) -> list[Document]:
         """Return the documents of a query."""
         return list(self._find(query, query.limit or 0))

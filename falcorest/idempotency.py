@@ -36,9 +36,11 @@ from falcorest.database import (
 )
 from falcorest.errors import BadRequest, Conflict, FalcorestError, NotSupported, WriteRefused
 from falcorest.finding import in_session
+from falcorest.formats import NDJSON
+from falcorest.lines import Body
 from falcorest.query import Document
 from falcorest.service import CollectionService
-from falcorest.views import BODY, ResourceView, read_body
+from falcorest.views import BODY, ResourceView, media_type
 
 #: The collection that keeps outcomes, in the database of what was written.
 COLLECTION = "falcorest_idempotency"
@@ -53,7 +55,6 @@ MAX_BYTES = 4 * 1024 * 1024
 RESPONDERS = ("on_post", "on_patch", "on_patch_item")
 
 _HEADER = "HTTP_IDEMPOTENCY_KEY"
-_STREAMED = "application/x-ndjson"
 
 # NOTE: without a comma where it stands bare, because two headers are joined by one.
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
@@ -241,7 +242,7 @@ def _repeatable(
         key, caller = read_key(given), caller_of(req)
         _require_repeatable(view, req, caller)
         # NOTE: it is read once, and the responder may run several times.
-        req.env[BODY] = read_body(req, view.limits.max_body_bytes)
+        req.env[BODY] = Body(req, view.limits.max_body_bytes).whole()
         place = (req.method, req.root_path, view.url, params.get("id"))
         outcome, replayed = outcomes.once(
             view.service,
@@ -291,7 +292,7 @@ def _require_repeatable(view: ResourceView, req: falcon.Request, caller: Caller)
             "database.unsupported",
             "Idempotency-Key needs transactions, in which this resource takes no part.",
         )
-    if (req.content_type or "").partition(";")[0].strip().lower() == _STREAMED:
+    if media_type(req) == NDJSON:
         raise BadRequest(
             "idempotency.unsupported",
             "A streamed import is no single write, so it takes no Idempotency-Key.",

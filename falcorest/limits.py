@@ -81,6 +81,14 @@ class Limits:
         most=100,
     )
     max_documents: int = _limit(10_000, "The most documents in one ``POST``.", "body.too_complex")
+    max_import_bytes: int = _limit(
+        1024 * 1024 * 1024,
+        "The largest body of an import, in bytes. No more than a part of it is in memory at once.",
+        "body.too_large",
+    )
+    max_line_bytes: int = _limit(
+        1024 * 1024, "The longest line of an import, in bytes.", "body.too_large"
+    )
     max_update_fields: int = _limit(
         1000,
         "The most fields that one ``PATCH`` may name, in all its operators.",

@@ -13,7 +13,8 @@ from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
 from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
-from falcorest.errors import MethodNotAllowed, NotAcceptable, QueryError
+from falcorest.errors import MethodNotAllowed, QueryError
+from falcorest.formats import FORMAT, JSON, choose
 from falcorest.links import begin
 from falcorest.methods import Fetch, List
 from falcorest.preconditions import Preconditions
@@ -67,10 +68,14 @@ class Middleware:
             set_user(req, None)
         if view.policy.is_personal and not view.policy.allows(method, caller_of(req)):
             raise refusal(req)
-        if not _accepts_json(req):
-            raise NotAcceptable(
-                "accept.unsupported", "The answer is JSON, which the Accept header doesn't allow."
-            )
+        if method is List:
+            resp.append_header("Vary", "Accept")
+        # PERF: mostly there is no such header, or it takes everything.
+        accept = req.env.get("HTTP_ACCEPT")
+        if accept and accept != "*/*":
+            chosen = choose(accept, of_list=method is List)
+            if chosen != JSON:
+                req.env[FORMAT] = chosen
         if method.writes and not is_item:
             given = Preconditions.of(req.env)
             if given is not None:
@@ -90,12 +95,6 @@ class Middleware:
         elif req.query_string:
             refuse_parameters(req.query_string)
         req.env[PREPARED] = (work, query)
-
-
-def _accepts_json(req: falcon.Request) -> bool:
-    # PERF: mostly there is no such header, or it takes everything.
-    accept = req.env.get("HTTP_ACCEPT")
-    return accept is None or accept == "*/*" or req.client_accepts(falcon.MEDIA_JSON)
 
 
 def method_not_allowed(allowed: list[str]) -> MethodNotAllowed:

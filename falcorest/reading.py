@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import falcon
 
-from falcorest import bson_json
+from falcorest import bson_json, plain_json
 from falcorest.caller import caller_of
-from falcorest.declaration import declaration_of
+from falcorest.declaration import Declaration, declaration_of
 from falcorest.dialects.suffix import ALL_FIELDS
 from falcorest.errors import NotFound, Problem, QueryError, ServerError
 from falcorest.finding import not_found
@@ -146,6 +146,14 @@ class Reader:
         optional = set(self._known(self.resource.get_optional_fields()))
         return tuple(name for name in self._known(names) if name not in optional)
 
+    def selected(self) -> list[tuple[Declaration, tuple[str, ...]]]:
+        """Return the names that are shown of each kind of documents."""
+        kinds = [self, *self._kinds()] if self.resource.schema is not None else self._kinds()
+        return [
+            (kind.declaration, kind._usual_names() if kind._names is None else kind._names)
+            for kind in kinds
+        ]
+
     def available(self) -> dict[str, str]:
         """Return the names that ``_fields`` may name, by API name."""
         names = (*self.resource.get_fields(), *self.resource.get_optional_fields())
@@ -253,9 +261,18 @@ class Reader:
 
     def dump_json(self, documents: Sequence[Document]) -> bytes:
         """Return documents as JSON with commas between them, without brackets."""
+        return self.json(self.shown(documents))[1:-1]
+
+    def json(self, value: Any) -> bytes:
+        """Return a value as JSON, of the kind that the view writes."""
+        plain = self._view is not None and self._view.plain_json
+        return plain_json.dumps(value) if plain else bson_json.dumps(value)
+
+    def shown(self, documents: Sequence[Document]) -> Sequence[Any]:
+        """Return documents as they are shown, but for those that are left out."""
         if not self.declaration.has_schema and not self.changes_dump:
-            return bson_json.dumps(self.service.policy.protection.shown(documents))[1:-1]
-        return bson_json.dumps([shown for shown in self.dump(documents) if shown is not None])[1:-1]
+            return self.service.policy.protection.shown(documents)
+        return [shown for shown in self.dump(documents) if shown is not None]
 
     @property
     def changes_dump(self) -> bool:

@@ -24,6 +24,7 @@ from falcorest.database import MongoDatabase
 from falcorest.demo import fill
 from falcorest.embedded import die_with_parent
 from falcorest.errors import ConfigurationError
+from falcorest.limits import Limits
 from falcorest.server import build_app, open_database
 from falcorest.settings import IN_MEMORY, Settings
 
@@ -46,6 +47,7 @@ class Run:
         workers: How many processes.
         threads: How many requests each of them serves at once.
         max_body_bytes: The largest body that a server has to take in.
+        max_import_bytes: The largest body of an import.
         address: The IP address of the host, once it is known.
     """
 
@@ -54,7 +56,8 @@ class Run:
     port: int
     workers: int
     threads: int
-    max_body_bytes: int = 1024 * 1024
+    max_body_bytes: int = Limits.max_body_bytes
+    max_import_bytes: int = Limits.max_import_bytes
     address: str = ""
 
     @property
@@ -301,7 +304,7 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         ident=None,
         # NOTE: waitress takes a body in before the application sees the request, so it needs a
         # bound of its own; up to that, the application says what is wrong.
-        max_request_body_size=16 * run.max_body_bytes,
+        max_request_body_size=max(16 * run.max_body_bytes, run.max_import_bytes),
         # NOTE: whom to believe in this is for FALCOREST_TRUSTED_PROXIES to say.
         clear_untrusted_proxy_headers=False,
     )

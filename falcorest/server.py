@@ -24,6 +24,7 @@ from falcorest.auth import (
 from falcorest.auth.keys import COLLECTION as KEYS
 from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.catalog import Served, resolve_collections
+from falcorest.compression import Compression
 from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect
 from falcorest.dialects import TypedDialect
@@ -108,6 +109,8 @@ def build_app(
     app: falcon.App[Any, Any] = falcon.App(middleware=[RequestIds()])
     if settings.cors_origins:
         app.add_middleware(CORS(settings.cors_origins, credentials=settings.cors_credentials))
+    if settings.compression:
+        app.add_middleware(Compression())
     app.add_error_handler(Exception, answer_exception)
     app.add_error_handler(falcon.HTTPError, answer_http_error)
     users = database[settings.user_collection]
@@ -173,6 +176,7 @@ def compile_view(
             "public_methods": public_methods(settings),
             "dialect": TypedDialect(regex=settings.regex, limits=settings.limits),
             "limits": settings.limits,
+            "plain_json": settings.json == "plain",
             # NOTE: here, a bulk update is a PATCH only.
             "on_put": None,
         },

@@ -9,13 +9,15 @@ from typing import Any, ParamSpec, TypeVar
 
 import bson
 from bson import ObjectId
+from bson.errors import BSONError
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from falcorest.database import Translation, in_memory, translate, write_conflict
+from falcorest.database import Translation, in_memory, refusals, translate, write_conflict
 from falcorest.errors import (
     Conflict,
+    ContentTooLarge,
     FalcorestError,
     Forbidden,
     NotFound,
@@ -329,6 +331,45 @@ class CollectionService(Pager):
         except BulkWriteError as error:
             raise self._explain_insert(error, len(documents)) from error
         return [self._as_read(document) for document in documents]
+
+    @_writing
+    def insert_each(self, documents: list[Document]) -> dict[int, FalcorestError]:
+        """Store new documents, each by itself; return what was refused, by index.
+
+        Args:
+            documents: As many as go into one message, which has 48 MB.
+        """
+        refused: dict[int, FalcorestError] = {}
+        new: dict[int, Document] = {}
+        for index, document in enumerate(documents):
+            try:
+                new[index] = self._new(document)
+            except Forbidden as error:
+                refused[index] = error
+        indexes = list(new)
+        try:
+            if new:
+                self.collection.insert_many(list(new.values()), ordered=False)
+        except BulkWriteError as error:
+            refused |= {indexes[index]: problem for index, problem in refusals(error).items()}
+        except (BSONError, OverflowError, PyMongoError) as error:
+            if not isinstance(translate(error, write=True), (ContentTooLarge, WriteRefused)):
+                raise
+            # NOTE: none of them was stored; only one by one it shows which is at fault.
+            refused |= self._insert_one_by_one(new)
+        for problem in refused.values():
+            if isinstance(problem, Conflict):
+                self.policy.protection.unname(problem)
+        return refused
+
+    def _insert_one_by_one(self, documents: dict[int, Document]) -> dict[int, FalcorestError]:
+        refused: dict[int, FalcorestError] = {}
+        for index, document in documents.items():
+            try:
+                self.collection.insert_one(document)
+            except (BSONError, OverflowError, PyMongoError) as error:
+                refused[index] = translate(error, write=True)
+        return refused
 
     def _new_at(self, index: int, document: Document) -> Document:
         try:

@@ -355,6 +355,24 @@ SETTINGS: tuple[Setting, ...] = (
         checks=(validate.Regexp(rf"{_HEADER.pattern}\Z", error="A header can't hold it."),),
     ),
     Setting(
+        "FALCOREST_JSON",
+        "json",
+        "str",
+        "extended",
+        "How BSON's types are written: ``extended`` is relaxed Extended JSON, which can be sent "
+        "back as it is; ``plain`` is hexadecimal ids, ISO 8601 dates and the like.",
+        checks=(validate.OneOf(["extended", "plain"], error="It is either extended or plain."),),
+    ),
+    Setting(
+        "FALCOREST_COMPRESSION",
+        "compression",
+        "bool",
+        True,
+        "Compresses answers from 1 KiB for clients that take gzip. Where a proxy in front does "
+        "it, turn it off.",
+        "``true``",
+    ),
+    Setting(
         "FALCOREST_CORS_ORIGINS",
         "cors_origins",
         "list",
@@ -443,6 +461,8 @@ class Settings(Limits):
     require_index: bool = False
     require_if_match: bool = False
     cache_control: str = "no-cache"
+    json: str = "extended"
+    compression: bool = True
     cors_origins: list[str] = field(default_factory=list)
     cors_credentials: bool = False
     embedded_uri: str | None = None

@@ -21,14 +21,16 @@ from falcorest.errors import (
     BadRequest,
     BodyError,
     ConfigurationError,
-    ContentTooLarge,
     NotFound,
     PreconditionRequired,
     UnsupportedMediaType,
 )
 from falcorest.finding import not_found
+from falcorest.formats import FORMAT, JSON, NDJSON, write_list
+from falcorest.imports import Import
 from falcorest.keyset import Cursors
 from falcorest.limits import Limits
+from falcorest.lines import Body
 from falcorest.links import link_header
 from falcorest.logs import log_exception
 from falcorest.methods import Method
@@ -90,6 +92,8 @@ class ResourceView(View, Permissions):
             resources where there is a schema, else the typed one.
         limits: How much a request may ask for. A dialect that is given has its own, as
             ``TypedDialect(limits=…)``.
+        plain_json: Whether BSON's types are written as :mod:`falcorest.plain_json` does, not as
+            Extended JSON.
 
     Args:
         name: The name of the resource.
@@ -105,6 +109,7 @@ class ResourceView(View, Permissions):
     public_methods: ClassVar[frozenset[str]] = frozenset()
     dialect: Dialect | None = None
     limits: ClassVar[Limits] = Limits()
+    plain_json: ClassVar[bool] = False
 
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
@@ -218,6 +223,10 @@ class ResourceView(View, Permissions):
         )
         if links is not None:
             resp.set_header("Link", links)
+        if FORMAT in req.env:
+            most = self.limits.max_list_values
+            write_list(req, resp, work, query, documents, most, log_failure)
+            return
         if isinstance(documents, DocumentStream):
             if not documents.complete:
                 if req.method == "HEAD":
@@ -231,7 +240,11 @@ class ResourceView(View, Permissions):
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Store one new document, or several."""
-        data = self._read(req)
+        imports = methods.BulkCreate in self.methods
+        if imports and media_type(req) == NDJSON:
+            self._import(req, resp)
+            return
+        data = self._read(req, f"{JSON}, {NDJSON}" if imports else JSON)
         work, _ = req.env[PREPARED]
         if type(data) is list:
             self._create_many(req, resp, data)
@@ -246,6 +259,12 @@ class ResourceView(View, Permissions):
             resp.set_header("ETag", tag_of(shown))
         self._answer_written(resp, shown)
         apply_preference(resp, wanted)
+
+    def _import(self, req: falcon.Request, resp: falcon.Response) -> None:
+        work, _ = req.env[PREPARED]
+        work.resource.view_method = methods.BulkCreate
+        lines = Body(req, self.limits.max_import_bytes).lines(self.limits.max_line_bytes)
+        self._answer(resp, Import(work, self.limits).run(lines))
 
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
         if methods.BulkCreate not in self.methods:
@@ -272,7 +291,7 @@ class ResourceView(View, Permissions):
             return b"" if wanted == MINIMAL else work.dump_json(documents)
         if wanted == REPRESENTATION and work.may_read:
             return work.dump_json(documents)
-        return bson_json.dumps([{"_id": document["_id"]} for document in documents])[1:-1]
+        return work.json([{"_id": document["_id"]} for document in documents])[1:-1]
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Change every document that the filter matches."""
@@ -321,12 +340,12 @@ class ResourceView(View, Permissions):
         identity, wanted = self._identity(req, id), preference(req)
         kind = media_type(req)
         if kind in patches.MEDIA_TYPES and req.method == "PATCH":
-            given = patches.read_patch(kind, self._read(req, kind), self.limits)
+            given = patches.read_patch(kind, self._read(req, ACCEPT_PATCH), self.limits)
             document = conditional.patch(
                 work, identity, given, preconditions, returning=wanted == REPRESENTATION
             )
         else:
-            body = self._read_item_update(req)
+            body = self._read_update(req, ACCEPT_PATCH if req.method == "PATCH" else JSON)
             document = conditional.update(
                 work, identity, body, preconditions, returning=wanted == REPRESENTATION
             )
@@ -354,7 +373,7 @@ class ResourceView(View, Permissions):
             with suppress(NotFound):
                 shown = work.dump_json([work.fetch(identity, EVERYTHING)])
         elif is_new:
-            shown = bson_json.dumps({"_id": identity})
+            shown = work.json({"_id": identity})
         if is_new:
             self._answer_created(req, resp, identity)
         elif not shown:
@@ -414,27 +433,19 @@ class ResourceView(View, Permissions):
                 )
         return given
 
-    def _read(self, req: falcon.Request, media_type: str = falcon.MEDIA_JSON) -> Any:
+    def _read(self, req: falcon.Request, accepted: str = JSON) -> Any:
         limits = self.limits
-        return read_json(req, limits.max_body_bytes, limits.max_body_depth, media_type)
+        return read_json(req, limits.max_body_bytes, limits.max_body_depth, accepted)
 
-    def _read_update(self, req: falcon.Request) -> Any:
+    def _read_update(self, req: falcon.Request, accepted: str = JSON) -> Any:
         """Read a body that names the fields which change, alone or below operators."""
-        body = self._read(req)
+        body = self._read(req, accepted)
         most, count = self.limits.max_update_fields, 0
         for key, one in body.items() if type(body) is dict else ():
             count += len(one) if key[:1] == "$" and type(one) is dict else 1
         if count > most:
             raise BodyError("body.too_complex", f"An update may name {most} fields at the most.")
         return body
-
-    def _read_item_update(self, req: falcon.Request) -> Any:
-        try:
-            return self._read_update(req)
-        except UnsupportedMediaType as problem:
-            if req.method == "PATCH":
-                problem.headers["Accept-Patch"] = ACCEPT_PATCH
-            raise
 
     def _address(self, req: falcon.Request) -> str:
         return quote(req.root_path.rstrip("/") + self.url)
@@ -476,7 +487,10 @@ def _joined(
 
 
 #: What a view class may be meant to say, where it says something near it.
-_KNOWN = ("resource", "methods", "authentication_methods", "public_methods", "dialect", "limits")
+_KNOWN = (
+    *("resource", "methods", "authentication_methods", "public_methods", "dialect", "limits"),
+    "plain_json",
+)
 
 
 def _check_view(view: type[ResourceView]) -> None:
@@ -510,16 +524,15 @@ def _is_utf8(path: str) -> bool:
 
 
 def media_type(req: falcon.Request) -> str:
-    """Return the media type of a body, in small letters; that of JSON if none is said."""
-    kind = req.content_type
-    return kind.partition(";")[0].strip().lower() if kind else falcon.MEDIA_JSON
+    """Return the media type of a request's body, without parameters; empty where none is said."""
+    return (req.content_type or "").partition(";")[0].strip().lower()
 
 
 def read_json(
     req: falcon.Request,
     max_bytes: int,
     max_depth: int = Limits.max_body_depth,
-    expected: str = falcon.MEDIA_JSON,
+    accepted: str = falcon.MEDIA_JSON,
 ) -> Any:
     """Read the body of a request as JSON; ``$`` objects in it are left as they stand.
 
@@ -527,69 +540,21 @@ def read_json(
         req: Its ``Content-Type`` may be missing, and is JSON otherwise.
         max_bytes: The largest body that is read.
         max_depth: How many levels of objects and lists it may have.
-        expected: Its media type.
+        accepted: The media types that are read at this address.
 
     Raises:
         UnsupportedMediaType: It is something else (415).
         ContentTooLarge: It is larger (413).
         BodyError: It can't be read (400).
     """
-    if media_type(req) != expected:
+    if media_type(req) not in {"", *accepted.split(", ")}:
         raise UnsupportedMediaType(
             "body.unsupported_type",
-            "The body must be JSON, with Content-Type: application/json.",
-            headers={"Accept": falcon.MEDIA_JSON},
-        )
-    if req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in {"", "identity"}:
-        raise UnsupportedMediaType(
-            "body.unsupported_type",
-            "The body must be sent as it is, without Content-Encoding.",
-            headers={"Accept-Encoding": "identity"},
+            f"The body must be JSON; the Content-Type may be {accepted.replace(', ', ' or ')}.",
+            headers={"Accept-Patch" if req.method == "PATCH" else "Accept": accepted},
         )
     body = req.env.get(BODY)
-    return bson_json.parse(read_body(req, max_bytes) if body is None else body, max_depth)
-
-
-def read_body(req: falcon.Request, max_bytes: int) -> bytes:
-    """Read the body of a request.
-
-    Args:
-        req: Its body is read to the end.
-        max_bytes: The largest body that is read.
-
-    Raises:
-        ContentTooLarge: It is larger (413).
-        BodyError: It breaks off (400).
-    """
-    length = req.content_length
-    if length is not None and length > max_bytes:
-        raise _too_large(max_bytes)
-    if length is None and not req.env.get("wsgi.input_terminated"):
-        length = 0
-    # NOTE: without a length, the body is chunked, and the server tells where it ends.
-    body = b""
-    stream = req.stream if length is None else req.bounded_stream
-    while piece := _read_piece(stream, max_bytes + 1 - len(body)):
-        body += piece
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-    if length is not None and len(body) < length:
-        raise BodyError("body.malformed", "The body is shorter than its Content-Length says.")
-    return body
-
-
-def _read_piece(stream: Any, size: int) -> bytes:
-    try:
-        piece: bytes = stream.read(size)
-    except Exception as error:
-        # NOTE: each server has exceptions of its own for a body that breaks off or is chunked
-        # wrongly.
-        raise BodyError("body.malformed", "The body can't be read to its end.") from error
-    return piece
-
-
-def _too_large(max_bytes: int) -> ContentTooLarge:
-    return ContentTooLarge("body.too_large", f"The body may have {max_bytes} bytes at the most.")
+    return bson_json.parse(Body(req, max_bytes).whole() if body is None else body, max_depth)
 
 
 def log_failure(req: falcon.Request, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import falcon
 import marshmallow
@@ -79,6 +79,36 @@ class Writer(Reader):
         return self.service.together(
             lambda: [write.run() for write in list(_indexed(self.prepare_create, deepcopy(bodies)))]
         )
+
+    def create_each(self, bodies: list[Any]) -> list[Problem | None]:
+        """Store new documents, each by itself; tell of each what it was refused for.
+
+        Raises:
+            Problem: Something that is no fault of the documents, or needs a login.
+        """
+        if self._overrides("create_object") or any(map(self._holds_objects, bodies)):
+            return [_tried(self.create, body)[1] for body in bodies]
+        own = self._overrides("has_add_permission", "validate_request")
+        plain = not self.declaration.has_schema and not own
+        load = load_document if plain else self._new_document
+        outcome: list[Problem | None] = []
+        documents: dict[int, Document] = {}
+        for index, body in enumerate(bodies):
+            document, refused = _tried(load, body)
+            outcome.append(refused)
+            if document is not None:
+                documents[index] = document
+        places = list(documents)
+        for place, error in self.service.insert_each(list(documents.values())).items():
+            outcome[places[place]] = _tried(self._raise_named, error)[1]
+        return outcome
+
+    def _new_document(self, body: Any) -> Document:
+        return self.prepare_create(body).data
+
+    def _raise_named(self, error: Exception) -> NoReturn:
+        with self._naming():
+            raise error
 
     def update(
         self, identity: Any, body: Any, *, absent: Sequence[str] = (), returning: bool = False
@@ -170,7 +200,7 @@ class Writer(Reader):
 
     # ---------------------------------------------------------------------- conditional writes
 
-    def shown(self, document: Document) -> bytes:
+    def as_fetched(self, document: Document) -> bytes:
         """Return a document that has been read whole as a ``GET`` shows it, as JSON."""
         method, self.resource.view_method = self.resource.view_method, Fetch
         try:
@@ -557,6 +587,16 @@ def refusal(req: falcon.Request) -> Problem:
         return Forbidden("permission.denied", "You may not do this.")
     headers = {"WWW-Authenticate": challenge_of(req)}
     return Unauthorized("auth.required", "This needs a login.", headers=headers)
+
+
+def _tried(make: Callable[[Any], T], body: Any) -> tuple[T | None, Problem | None]:
+    """Return what is made of a body, or what the body is refused for."""
+    try:
+        return make(body), None
+    except Problem as error:
+        if error.status >= 500 or isinstance(error, Unauthorized):
+            raise
+        return None, error
 
 
 def _indexed(load: Callable[[Any], T], bodies: list[Any]) -> Iterator[T]:

@@ -27,13 +27,13 @@ ORDER = [
     *("errors", "preconditions", "preferences", "logs", "limits", "database", "bson_json"),
     *("patches", "fields", "schema", "query", "memory", "keyset"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
-    *("policy", "settings", "embedded", "permissions"),
+    *("policy", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "serializer", "attributes", "naming", "filtering", "selecting"),
     *("declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
     *("resource", "related", "reading", "nested", "returned", "writing", "conditional"),
-    *("views", "idempotency"),
-    *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
-    *("terminal", "cli"),
+    *("tables", "formats", "lines", "imports", "views", "idempotency"),
+    *("auth", "middleware", "api", "catalog", "compression", "cors", "server", "demo", "runner"),
+    *("scaffold", "terminal", "cli"),
 ]
 
 

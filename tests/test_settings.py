@@ -104,6 +104,8 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
         "no-cache",
         [("", ""), ("private, max-age=60", "private, max-age=60")],
     ),
+    "FALCOREST_JSON": ("json", "extended", [("plain", "plain"), ("extended", "extended")]),
+    "FALCOREST_COMPRESSION": ("compression", True, [("true", True), ("false", False)]),
     "FALCOREST_CORS_ORIGINS": (
         "cors_origins",
         [],
@@ -169,11 +171,12 @@ MALFORMED: list[tuple[str, str]] = [
         (name, value)
         for name in (
             *("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS"),
-            "FALCOREST_REQUIRE_IF_MATCH",
+            *("FALCOREST_REQUIRE_IF_MATCH", "FALCOREST_COMPRESSION"),
         )
         for value in ("", "perhaps", "2")
     ),
     *(("FALCOREST_CACHE_CONTROL", value) for value in ("a\r\nb: c", "é", "\x7f")),
+    *(("FALCOREST_JSON", value) for value in ("", "relaxed", "Plain")),
     *(("FALCOREST_CORS_ORIGINS", value) for value in BAD_ORIGINS),
     *((one.setting, str(one.most + 1)) for one in LIMITS),
     *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),

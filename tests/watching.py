@@ -143,10 +143,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "$addToSet": frozenset({"$each"}),
     "$pull": frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"}),
     "$currentDate": frozenset({"$type"}),
-    # Reverse relations (service.py), and how pymongo counts documents.
-    "stage": frozenset({"$match", "$sort", "$limit", "$project", "$lookup", "$unwind", "$group"}),
-    # How pymongo counts documents.
-    "expression": frozenset({"$sum"}),
+    # Reverse relations and the names of fields (finding.py), and how pymongo counts documents.
+    "stage": frozenset(
+        {"$match", "$sort", "$skip", "$limit", "$project", "$lookup", "$unwind", "$group"}
+    ),
+    # How pymongo counts documents, and the names of fields (finding.py).
+    "expression": frozenset({"$sum", "$map", "$objectToArray", "$$ROOT", "$$this.k", "$name"}),
     # Values are data: falcorest refuses others but a reference, which may be spelt out where
     # something around it is kept (protection.py).
     "value": frozenset({"$ref", "$id", "$db"}),

@@ -176,16 +176,23 @@ class MemoryCollection:
             self._store[_key(stored["_id"])] = stored
         return InsertOneResult(stored["_id"], True)
 
-    def insert_many(self, documents: Sequence[Document]) -> InsertManyResult:
-        """Keep new documents, in order, up to the first that is refused."""
+    def insert_many(
+        self, documents: Sequence[Document], *, ordered: bool = True
+    ) -> InsertManyResult:
+        """Keep new documents, if ordered up to the first that is refused."""
         # NOTE: the driver looks at all of them before it sends the first.
         stored = [_stored(document) for document in documents]
+        failures: list[dict[str, Any]] = []
         for index, document in enumerate(stored):
             try:
                 self.insert_one(document)
             except WriteError as error:
-                failure = {**(error.details or {}), "index": index, "code": error.code}
-                raise BulkWriteError({"writeErrors": [failure], "nInserted": index}) from error
+                failures.append({**(error.details or {}), "index": index, "code": error.code})
+                if ordered:
+                    raise BulkWriteError({"writeErrors": failures, "nInserted": index}) from error
+        if failures:
+            count = len(stored) - len(failures)
+            raise BulkWriteError({"writeErrors": failures, "nInserted": count})
         return InsertManyResult([document["_id"] for document in stored], True)
 
     def update_one(self, filter: Filter, update: dict[str, Any]) -> UpdateResult:

@@ -28,7 +28,7 @@ from pymongo import MongoClient
 from falcorest import Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase
-from tests.attacks.trial import Episode, Side, Trial
+from tests.attacks.trial import Episode, Side, Trial, in_some_format
 from tests.declared import DeclaredApi
 
 Document = dict[str, Any]
@@ -536,7 +536,9 @@ class DeclaredSide(Side[DeclaredRequest]):
 
     def send(self, request: DeclaredRequest) -> Result:
         headers = {"X-User": request.user} if request.user else {}
-        return self.api(request.method, request.url, raw=request.body, headers=headers)
+        body, format_headers = in_some_format(request.method, request.url, request.body)
+        headers |= format_headers
+        return self.api(request.method, request.url, raw=body, headers=headers)
 
     def stored(self, name: str) -> dict[Any, Document]:
         """Return the documents of a collection."""

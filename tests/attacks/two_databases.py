@@ -32,7 +32,7 @@ from falcorest.auth import TokenIssuer
 from falcorest.embedded import engine, find_mongod
 from tests.attacks import declared
 from tests.attacks.requests import Generator, Request, edited
-from tests.attacks.trial import Episode, Side, Trial
+from tests.attacks.trial import Episode, Side, Trial, in_some_format
 from tests.attacks.world import (
     CALLERS,
     CASTS,
@@ -61,6 +61,7 @@ class PolicySide(Side[Request]):
 
     Attributes:
         created: What was created: resources, and ids as BSON.
+        imported: Whether documents were created whose ids aren't told.
         has_transactions: Whether several documents are created together or not at all.
     """
 
@@ -72,12 +73,14 @@ class PolicySide(Side[Request]):
             not api.in_memory and "setName" in api.database.client.admin.command("hello")
         )
         self.created: set[tuple[str, bytes]] = set()
+        self.imported = False
         self._tokens = tokens
 
     def begin(self, content: Database) -> None:
         super().begin(content)
         fill(self.api.database, content)
         self.created.clear()
+        self.imported = False
 
     def content(self) -> Database:
         """Return all that is stored."""
@@ -90,7 +93,9 @@ class PolicySide(Side[Request]):
             read = self.api.get(request.url, token=token)
             found = read.json if read.status_code == 200 else {}
             body = json.dumps(edited(found, request.edits)).encode()
-        result = self.api(request.method, request.url, raw=body, token=token)
+        body, headers = in_some_format(request.method, request.url, body)
+        result = self.api(request.method, request.url, raw=body, token=token, headers=headers)
+        self.imported |= "Content-Type" in headers
         self.dated |= result.status_code < 300 and b"$currentDate" in (body or b"")
         if result.status_code == 201:
             resource = request.url.split("/")[2]
@@ -159,7 +164,8 @@ def _changed(
     for key, one in are.items():
         was_unseen = key in were and not cast.sees(resource, were[key])
         # NOTE: without transactions, what comes before a document that is refused is there.
-        made = (resource, key) in side.created or (key not in were and not side.has_transactions)
+        untold = side.imported or not side.has_transactions
+        made = (resource, key) in side.created or (key not in were and untold)
         sent_unseen = made and not cast.reads(resource)
         if not cast.sees(resource, one) and not was_unseen and not sent_unseen:
             return f"a document of {resource} was put where nobody sees it: {one}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -18,16 +17,13 @@ from bson import (
     MaxKey,
     MinKey,
     ObjectId,
-    Regex,
     Timestamp,
 )
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 
 from falcorest.database import Transactions, in_memory
-from falcorest.errors import QueryError
 from falcorest.keyset import whole_order
-from falcorest.memory import open_collection
 from falcorest.policy import Policy
 from falcorest.query import Keyset, Query
 from falcorest.service import CollectionService

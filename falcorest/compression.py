@@ -1,0 +1,128 @@
+"""Compression: answers as gzip, for clients that take it.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import falcon
+
+#: The smallest answer that is compressed, in bytes.
+SMALLEST = 1024
+
+#: PERF: JSON gets little smaller at higher levels, which take twice as long.
+LEVEL = 4
+
+#: To zlib, this means gzip.
+_GZIP = zlib.MAX_WBITS | 16
+
+_PIECE = 64 * 1024
+
+# NOTE: pictures, archives and the like are compressed already.
+_COMPRESSIBLE = re.compile(r"text/|image/svg|application/[^;]*(?:json|xml|yaml|javascript)")
+
+_BODILESS = (204, 205, 304)
+
+
+class Compression:
+    """Compresses the answers of an application; a Falcon middleware.
+
+    It stands before what makes tags and bodies, since middleware looks at answers in reverse::
+
+        app = falcon.App(middleware=[falcorest.Compression()])
+
+    An answer with a strong ``ETag`` gets another one: ``"…-gzip"``.
+    """
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: Any, req_succeeded: bool
+    ) -> None:
+        """Compress an answer, and say on what that depends."""
+        status = resp.status_code
+        if status == 304:
+            resp.append_header("Vary", "Accept-Encoding")
+            etag = _tag(resp.get_header("ETag"))
+            # NOTE: the client has the compressed one, and is told so.
+            if etag is not None and etag in req.env.get("HTTP_IF_NONE_MATCH", ""):
+                resp.set_header("ETag", etag)
+        if status in _BODILESS or status < 200 or not _is_compressible(resp):
+            return
+        resp.append_header("Vary", "Accept-Encoding")
+        # PERF: mostly there is no such header, or it is a short one.
+        accept = req.env.get("HTTP_ACCEPT_ENCODING")
+        if not accept:
+            return
+        gzip, identity = qualities(accept)
+        if not gzip or gzip < (identity or 0):
+            return
+        data = resp.render_body()
+        if data is not None:
+            if len(data) < SMALLEST and identity != 0:
+                return
+            resp.text = None
+            resp.data = zlib.compress(data, LEVEL, _GZIP)
+        elif resp.stream is not None:
+            resp.stream = _compressed(resp.stream)
+        else:
+            return
+        resp.delete_header("Content-Length")
+        resp.set_header("Content-Encoding", "gzip")
+        etag = _tag(resp.get_header("ETag"))
+        if etag is not None:
+            resp.set_header("ETag", etag)
+
+
+def qualities(accept: str) -> tuple[float, float | None]:
+    """Return how much a client likes gzip, and an answer as it is; None: it doesn't say.
+
+    Args:
+        accept: Its ``Accept-Encoding`` header.
+    """
+    found: dict[str, float] = {}
+    for one in accept.split(","):
+        coding, _, weight = one.partition(";")
+        name, _, value = weight.partition("=")
+        try:
+            quality = float(value) if name.strip().lower() == "q" else 1.0
+        except ValueError:
+            quality = 0.0
+        found[coding.strip().lower()] = quality if 0 < quality <= 1 else 0.0
+    others = found.get("*")
+    return found.get("gzip", found.get("x-gzip", others or 0.0)), found.get("identity", others)
+
+
+def _is_compressible(resp: falcon.Response) -> bool:
+    headers = resp._headers
+    return (
+        "content-encoding" not in headers
+        and "content-range" not in headers
+        and "no-transform" not in headers.get("cache-control", "")
+        and _COMPRESSIBLE.match(headers.get("content-type", falcon.MEDIA_JSON)) is not None
+    )
+
+
+def _tag(etag: str | None) -> str | None:
+    """Return the tag of the compressed answer; None if there is none, or it is a weak one."""
+    return f'{etag[:-1]}-gzip"' if etag is not None and etag.startswith('"') else None
+
+
+def _compressed(stream: Any) -> Iterator[bytes]:
+    """Yield a stream compressed. What comes out of it isn't held back."""
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+    try:
+        for piece in _pieces(stream):
+            yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        yield compressor.flush()
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+
+def _pieces(stream: Any) -> Iterable[bytes]:
+    return iter(lambda: stream.read(_PIECE), b"") if hasattr(stream, "read") else stream
