@@ -551,7 +551,9 @@ def read_json(
         raise UnsupportedMediaType(
             "body.unsupported_type",
             f"The body must be JSON; the Content-Type may be {accepted.replace(', ', ' or ')}.",
-            headers={"Accept-Patch" if req.method == "PATCH" else "Accept": accepted},
+            headers=dict.fromkeys(
+                ("Accept", "Accept-Patch") if req.method == "PATCH" else ("Accept",), accepted
+            ),
         )
     body = req.env.get(BODY)
     return bson_json.parse(Body(req, max_bytes).whole() if body is None else body, max_depth)
