@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import marshmallow
 
 from falcorest.errors import ConfigurationError
+from falcorest.indexes import read_indexes
 from falcorest.operators import Operator
 from falcorest.policy import Policy
 
@@ -46,6 +47,7 @@ class Attributes:
         policy: Who may do what with which fields and documents, by the names of
             :data:`falcorest.policy.RULES`; stored names. With a schema, ``hidden`` and
             ``readonly`` aren't said here, but by what is in it, ``load_only`` and ``dump_only``.
+        indexes: What ``falcorest indexes`` compares with the database, and builds; stored names.
     """
 
     collection: ClassVar[str | None] = None
@@ -69,6 +71,7 @@ class Attributes:
     transactional: ClassVar[bool] = True
     require_index: ClassVar[bool] = False
     policy: ClassVar[Mapping[str, Any]] = {}
+    indexes: ClassVar[Sequence[Any]] = ()
 
     #: The hooks and permissions that are the author's own.
     overridden: ClassVar[frozenset[str]] = frozenset()
@@ -119,6 +122,7 @@ ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
     "transactional": _FLAG,
     "require_index": _FLAG,
     "policy": _DICT,
+    "indexes": ((list, tuple), "a list of indexes"),
 }
 
 
@@ -158,6 +162,12 @@ def check_attributes(resource: type[Any]) -> None:
     except ConfigurationError as error:
         raise ConfigurationError(
             *(f"{resource.__name__}.policy: {problem}" for problem in error.problems)
+        ) from error
+    try:
+        read_indexes(resource.indexes)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            *(f"{resource.__name__}.indexes{problem}" for problem in error.problems)
         ) from error
     if policy.protection.protected and has_schema(resource):
         raise ConfigurationError(

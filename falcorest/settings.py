@@ -23,6 +23,7 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 
 from falcorest.errors import ConfigurationError
+from falcorest.indexes import Index, read_indexes
 from falcorest.limits import LIMITS, MOST, Limit, Limits
 from falcorest.policy import RULES, Policy
 
@@ -375,12 +376,14 @@ class ResourceSettings:
         max_limit: As ``FALCOREST_MAX_LIMIT``, for this resource.
         max_affected: As ``FALCOREST_MAX_AFFECTED``, for this resource.
         rules: The rest, see :data:`falcorest.policy.RULES`.
+        indexes: What ``falcorest indexes`` compares with the database.
     """
 
     collection: str | None = None
     max_limit: int | None = None
     max_affected: int | None = None
     rules: Mapping[str, Any] = field(default_factory=dict)
+    indexes: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -594,7 +597,8 @@ def _read_file(path: Path) -> tuple[dict[str, ResourceSettings], list[str]]:
         problems.extend(f"{where}.{message}" for message in _check_resource(table))
         if not problems:
             rules = {key: table.pop(key) for key in RULES if key in table}
-            resources[name] = ResourceSettings(**table, rules=rules)
+            indexes = read_indexes(table.pop("indexes", []))
+            resources[name] = ResourceSettings(**table, rules=rules, indexes=indexes)
     return resources, problems
 
 
@@ -609,6 +613,11 @@ def _check_resource(table: Mapping[str, Any]) -> list[str]:
                 _POSITIVE(value if type(value) is int else 0)
             except ValidationError as error:
                 problems.append(f"{key}: {error.messages[0]}")
+        elif key == "indexes":
+            try:
+                read_indexes(value)
+            except ConfigurationError as error:
+                problems.extend(f"indexes{problem}" for problem in error.problems)
         elif key not in RULES:
             problems.append(f"{key}: there is no such setting.")
     try:

@@ -26,8 +26,8 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 ORDER = [
     *("errors", "logs", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
-    *("policy", "settings", "embedded", "permissions"),
-    *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
+    *("policy", "indexes", "settings", "embedded", "permissions"),
+    *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "stored", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
     *("nested", "returned", "writing", "views"),
     *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),

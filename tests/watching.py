@@ -143,8 +143,14 @@ ALLOWED: dict[str, frozenset[str]] = {
     "$addToSet": frozenset({"$each"}),
     "$pull": frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"}),
     "$currentDate": frozenset({"$type"}),
-    # Reverse relations (service.py), and how pymongo counts documents.
-    "stage": frozenset({"$match", "$sort", "$limit", "$project", "$lookup", "$unwind", "$group"}),
+    # Reverse relations (service.py), how pymongo counts documents, and how far an index is built,
+    # which the command alone asks (indexes/build.py).
+    "stage": frozenset(
+        {
+            *("$match", "$sort", "$limit", "$project", "$lookup", "$unwind", "$group"),
+            "$currentOp",
+        }
+    ),
     # How pymongo counts documents.
     "expression": frozenset({"$sum"}),
     # Values are data: falcorest refuses others but a reference, which may be spelt out where

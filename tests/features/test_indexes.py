@@ -1,0 +1,279 @@
+"""Indexes as MongoDB has them: what is told of them holds, and building them does it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure, PyMongoError
+
+from falcorest.errors import ConfigurationError
+from falcorest.indexes import (
+    BUILDING,
+    DIFFERENT,
+    EXTRA,
+    MISSING,
+    PRESENT,
+    Index,
+    Progress,
+    build,
+    compare,
+    look,
+    reason,
+)
+
+pytestmark = pytest.mark.live
+
+Rockets = Collection[dict[str, Any]]
+
+#: One of each kind.
+EVERY_KIND: list[Any] = [
+    "name",
+    "-rating",
+    ["country", "-thrust"],
+    "engine.cycle",
+    "place:2dsphere",
+    "key:hashed",
+    "_id:hashed",
+    ["country", "title:text", "body:text", "-year"],
+    {"keys": "email", "unique": True},
+    {"keys": "nick", "unique": True, "sparse": True, "name": "by nick"},
+    {"keys": "seen", "expire_after_seconds": 3600},
+    {"keys": "n", "partial_filter": {"n": {"$gt": 1.0, "$lt": 5}, "$or": [{"a": 1}, {"b": True}]}},
+    {"keys": ["a", "b"], "partial_filter": {"a": {"$exists": True}, "b": {"$type": "string"}}},
+    {"keys": "city", "unique": True, "collation": {"locale": "en", "strength": 2}},
+    {"keys": "town", "collation": {"locale": "fr_CA"}},
+]
+
+
+def _rockets(uri: str) -> Iterator[Rockets]:
+    with MongoClient[dict[str, Any]](uri) as client:
+        database = client[f"indexes_{uuid.uuid4().hex[:8]}"]
+        yield database.rockets
+        client.drop_database(database.name)
+
+
+@pytest.fixture
+def rockets(mongo_uri: str) -> Iterator[Rockets]:
+    """A collection that isn't there yet, on a replica set."""
+    yield from _rockets(mongo_uri)
+
+
+@pytest.fixture(params=["mongo_uri", "standalone_uri"])
+def any_rockets(request: pytest.FixtureRequest) -> Iterator[Rockets]:
+    """The same on a standalone server as well."""
+    yield from _rockets(request.getfixturevalue(request.param))
+
+
+def states(rockets: Rockets, *values: Any) -> list[str]:
+    return [one.state for one in compare([Index.of(value) for value in values], look(rockets))]
+
+
+def test_every_kind_is_missing_until_it_is_built(any_rockets: Rockets) -> None:
+    rockets = any_rockets
+    assert states(rockets, *EVERY_KIND) == [MISSING] * len(EVERY_KIND)
+    for value in EVERY_KIND:
+        build(rockets, Index.of(value))
+    assert states(rockets, *EVERY_KIND) == [PRESENT] * len(EVERY_KIND)
+    assert states(rockets) == [EXTRA] * len(EVERY_KIND)
+
+
+@pytest.mark.parametrize("value", EVERY_KIND, ids=str)
+def test_a_collation_of_the_collection_is_inherited(rockets: Rockets, value: Any) -> None:
+    rockets.database.create_collection("rockets", collation={"locale": "de", "strength": 1})
+    build(rockets, Index.of(value))
+    assert states(rockets, value) == [PRESENT]
+
+
+#: What there is, what is declared, and how that compares.
+PAIRS: list[tuple[dict[str, Any], Any, str]] = [
+    ({"key": {"a": 1}}, "a", PRESENT),
+    ({"key": {"a": 1.0}}, "a", PRESENT),
+    ({"key": {"a": 1}, "name": "by_a"}, "a", PRESENT),
+    ({"key": {"a": 1}, "hidden": True}, "a", PRESENT),
+    ({"key": {"a": 1}, "unique": False}, "a", PRESENT),
+    ({"key": {"a": 1}, "unique": 1}, {"keys": "a", "unique": True}, PRESENT),
+    ({"key": {"a": 1}, "collation": {"locale": "simple"}}, "a", PRESENT),
+    ({"key": {"a": -1}}, "a", MISSING),
+    ({"key": {"a": 1, "b": 1}}, ["b", "a"], MISSING),
+    ({"key": {"a": 2}}, "a", MISSING),
+    ({"key": {"a": 1}}, {"keys": "a", "name": "by_a"}, DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "unique": True}, DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "unique": True, "name": "u"}, MISSING),
+    ({"key": {"a": 1}, "name": "by_a"}, {"keys": "a", "unique": True}, MISSING),
+    ({"key": {"a": 1}}, {"keys": "a", "sparse": True}, DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "sparse": True, "name": "s"}, MISSING),
+    ({"key": {"a": 1}}, {"keys": "a", "expire_after_seconds": 1}, DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "expire_after_seconds": 1, "name": "t"}, DIFFERENT),
+    (
+        {"key": {"a": 1}, "expireAfterSeconds": 60.0},
+        {"keys": "a", "expire_after_seconds": 60},
+        PRESENT,
+    ),
+    ({"key": {"a": 1}, "expireAfterSeconds": 60}, "a", DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "partial_filter": {"b": 1}}, DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "partial_filter": {"b": 1}, "name": "p"}, MISSING),
+    (
+        {"key": {"a": 1}, "partialFilterExpression": {"b": {"$eq": 1}}},
+        {"keys": "a", "partial_filter": {"b": 1}},
+        PRESENT,
+    ),
+    (
+        {"key": {"a": 1}, "partialFilterExpression": {"$and": [{"c": 2}, {"b": {"$gt": 1}}]}},
+        {"keys": "a", "partial_filter": {"b": {"$gt": 1.0}, "c": 2}},
+        PRESENT,
+    ),
+    (
+        {"key": {"a": 1}, "partialFilterExpression": {"b": 1}, "name": "p"},
+        {"keys": "a", "partial_filter": {"b": 2}},
+        MISSING,
+    ),
+    (
+        {"key": {"a": 1}, "collation": {"locale": "en", "strength": 2}},
+        {"keys": "a", "collation": {"locale": "en", "strength": 2}},
+        PRESENT,
+    ),
+    (
+        {"key": {"a": 1}, "collation": {"locale": "en", "strength": 2}},
+        {"keys": "a", "collation": {"locale": "en"}},
+        DIFFERENT,
+    ),
+    ({"key": {"a": 1}, "collation": {"locale": "en"}, "name": "c"}, "a", MISSING),
+    (
+        {"key": {"a": 1}, "collation": {"locale": "en", "alternate": "shifted"}},
+        {"keys": "a", "collation": {"locale": "en"}},
+        DIFFERENT,
+    ),
+    ({"key": {"a": "text", "b": "text"}}, ["b:text", "a:text"], PRESENT),
+    ({"key": {"a": "text"}, "weights": {"a": 5}}, "a:text", DIFFERENT),
+    ({"key": {"a": "text"}, "default_language": "german"}, "a:text", DIFFERENT),
+    ({"key": {"a": "text"}, "weights": {"b": 1}}, ["a:text", "b:text"], PRESENT),
+    ({"key": {"a": "text"}}, "b:text", DIFFERENT),
+    ({"key": {"a": "text"}}, ["c", "b:text"], DIFFERENT),
+    ({"key": {"c": 1, "a": "text", "d": -1}}, ["c", "a:text", "-d"], PRESENT),
+    ({"key": {"$**": 1}}, "a", MISSING),
+    ({"key": {"a": "2dsphere"}}, "a:2dsphere", PRESENT),
+    ({"key": {"a": "2dsphere"}, "2dsphereIndexVersion": 2}, "a:2dsphere", PRESENT),
+    ({"key": {"a": "2d"}}, "a:2dsphere", MISSING),
+    ({"key": {"a": "hashed"}}, "a:hashed", PRESENT),
+    ({"key": {"a": "hashed"}}, "a", MISSING),
+]
+
+
+@pytest.mark.parametrize(("spec", "value", "state"), PAIRS, ids=[f"{p[1]}-{p[0]}" for p in PAIRS])
+def test_mongodb_does_as_is_told(
+    rockets: Rockets, spec: dict[str, Any], value: Any, state: str
+) -> None:
+    """What is missing can be built, what is different is refused, what is present is there."""
+    usual = "_".join(f"{path}_{'1' if order == 1 else order}" for path, order in spec["key"].items())
+    name = spec.get("name", usual)
+    rockets.database.command("createIndexes", "rockets", indexes=[{"name": name, **spec}])
+    before = rockets.index_information()
+    index = Index.of(value)
+    (compared, *others) = compare([index], look(rockets))
+    assert compared.state == state
+    assert [one.state for one in others] == ([EXTRA] if state == MISSING else [])
+    if state == DIFFERENT:
+        with pytest.raises(OperationFailure):
+            build(rockets, index)
+        assert rockets.index_information() == before
+        return
+    # NOTE: what is there by another name is refused by that name.
+    taken = index.spec() | ({"name": name} if state == PRESENT else {})
+    rockets.create_indexes([IndexModel([*taken.pop("key").items()], **taken)])
+    assert len(rockets.index_information()) == len(before) + (state == MISSING)
+    assert states(rockets, value)[0] == PRESENT
+
+
+def test_an_index_that_grew_unseen_is_not_there_yet(rockets: Rockets) -> None:
+    """One that is being built is told as such, and building it waits for it."""
+    fill(rockets)
+    building = threading.Thread(target=build, args=(rockets, Index.of("name")))
+    building.start()
+    seen = set()
+    while building.is_alive() and BUILDING not in seen:
+        seen |= {*states(rockets, "name")}
+    assert BUILDING in seen
+    build(rockets, Index.of("name"))
+    assert states(rockets, "name") == [PRESENT]
+    building.join()
+
+
+def fill(rockets: Rockets, count: int = 200_000) -> None:
+    for start in range(0, count, 20_000):
+        rockets.insert_many(
+            [{"_id": n, "name": f"{n * 7919 % 10007}"} for n in range(start, start + 20_000)]
+        )
+
+
+def test_a_build_tells_how_far_it_is(any_rockets: Rockets) -> None:
+    fill(any_rockets)
+    told: list[Progress] = []
+    build(any_rockets, Index.of("name"), told.append, every=0.01)
+    assert states(any_rockets, "name") == [PRESENT]
+    scanning = [one for one in told if one.phase == "scanning collection" and one.total]
+    assert {one.total for one in scanning} == {200_000}
+    done = [one.done for one in scanning]
+    assert done == sorted(done)
+    assert len(set(done)) > 2
+
+
+def test_a_build_is_not_bound_by_the_time_that_requests_have(rockets: Rockets) -> None:
+    fill(rockets)
+    hasty = MongoClient[dict[str, Any]](
+        host=[":".join(map(str, address)) for address in rockets.database.client.nodes][0],
+        directConnection=True,
+        socketTimeoutMS=50,
+        timeoutMS=50,
+    )
+    with hasty:
+        build(hasty[rockets.database.name].rockets, Index.of(["name", "-_id"]))
+    assert states(rockets, ["name", "-_id"]) == [PRESENT]
+
+
+@pytest.mark.parametrize(
+    ("documents", "value", "told"),
+    [
+        (
+            [{"email": "ada@example.org"}, {"email": "ada@example.org"}],
+            {"keys": "email", "unique": True},
+            'several documents have {"email":"ada@example.org"}.',
+        ),
+        ([{}, {}], {"keys": "email", "unique": True}, 'several documents have {"email":null}.'),
+        (
+            [{"a": 1, "b": {"c": 2}}] * 2,
+            {"keys": ["a", "b.c"], "unique": True},
+            'several documents have {"a":1,"b.c":2}.',
+        ),
+        ([{"place": "here"}], "place:2dsphere", "Can't extract geo keys"),
+        ([{"a": [1], "b": [2]}], ["a", "b"], "cannot index parallel arrays [b] [a]"),
+    ],
+)
+def test_what_cannot_be_built_has_a_reason(
+    any_rockets: Rockets, documents: list[dict[str, Any]], value: Any, told: str
+) -> None:
+    any_rockets.insert_many([dict(one) for one in documents])
+    with pytest.raises(PyMongoError) as raised:
+        build(any_rockets, Index.of(value))
+    assert reason(raised.value).startswith(told)
+    assert states(any_rockets, value) == [MISSING]
+
+
+def test_a_view_has_none(rockets: Rockets) -> None:
+    rockets.insert_one({})
+    rockets.database.create_collection("active", viewOn="rockets")
+    with pytest.raises(ConfigurationError, match="active is a view"):
+        look(rockets.database.active)
+
+
+def test_a_database_that_is_away_is_told() -> None:
+    with (
+        MongoClient[dict[str, Any]]("127.0.0.1:1", serverSelectionTimeoutMS=100) as client,
+        pytest.raises(ConfigurationError, match="can't be reached"),
+    ):
+        look(client.space.rockets)
