@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import marshmallow
 
 from falcorest.errors import ConfigurationError
-from falcorest.indexes import read_indexes
+from falcorest.indexes import Index, read_indexes
 from falcorest.operators import Operator
 from falcorest.policy import Policy
 
@@ -91,6 +91,15 @@ class Attributes:
             made = cls._policy = Policy.of(cls.policy, cls.bulk_update_limit)
         return made
 
+    @classmethod
+    def compiled_indexes(cls) -> tuple[Index, ...]:
+        """Return the indexes that the class declares.
+
+        Raises:
+            ConfigurationError: One of them is none; a line for each problem.
+        """
+        return read_indexes(cls.indexes)
+
 
 _NAMES = ((list, tuple), "a list of names")
 _NUMBER = ((int,), "a whole number")
@@ -164,7 +173,7 @@ def check_attributes(resource: type[Any]) -> None:
             *(f"{resource.__name__}.policy: {problem}" for problem in error.problems)
         ) from error
     try:
-        read_indexes(resource.indexes)
+        resource.compiled_indexes()
     except ConfigurationError as error:
         raise ConfigurationError(
             *(f"{resource.__name__}.indexes{problem}" for problem in error.problems)

@@ -36,6 +36,7 @@ _HOOKS = frozenset(
         *("validate_request", "create_object", "update_object", "delete_object", "serialize"),
         *("handle_serialization_error", "has_read_permission", "has_add_permission"),
         *("has_change_permission", "has_delete_permission", "compiled_policy"),
+        "compiled_indexes",
     )
 )
 

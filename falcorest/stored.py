@@ -8,7 +8,6 @@ from typing import Any
 from marshmallow import fields as ma
 
 from falcorest.fields import Binary, Decimal128, ObjectId
-from falcorest.indexes import read_indexes
 from falcorest.naming import EMBEDDED, Names
 from falcorest.schema import leaf_of
 
@@ -25,7 +24,7 @@ def check_indexes(names: Names) -> None:
     # NOTE: those that are inherited may be on what only the other class stores.
     if not names.has_schema or "indexes" not in vars(names.resource):
         return
-    for place, index in enumerate(read_indexes(names.resource.indexes)):
+    for place, index in enumerate(names.resource.compiled_indexes()):
         for path in index.paths:
             if not leads_to_field(names, path):
                 names.wrong(f"indexes[{place}]", _unknown(names, path))

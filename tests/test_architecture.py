@@ -27,11 +27,12 @@ ORDER = [
     *("errors", "logs", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions"),
-    *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "stored", "declaration"),
+    *("dialects", "serializer", "attributes", "naming", "filtering", "selecting"),
+    *("stored", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
     *("nested", "returned", "writing", "views"),
     *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
-    *("terminal", "cli"),
+    *("indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]
 
 

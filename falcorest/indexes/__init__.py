@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from falcorest.indexes.build import Progress, build, build_in_memory, reason
 from falcorest.indexes.comparison import (
-    BUILDING,
-    DIFFERENT,
-    EXTRA,
-    MISSING,
-    PRESENT,
     Compared,
+    State,
     compare,
     is_usually_named,
     look,
     text_keys,
 )
-from falcorest.indexes.index import OPTIONS, Index, merge, read_indexes
+from falcorest.indexes.index import Index, merge, read_indexes
 
 __all__ = [
-    "BUILDING",
-    "DIFFERENT",
-    "EXTRA",
-    "MISSING",
-    "OPTIONS",
-    "PRESENT",
     "Compared",
     "Index",
     "Progress",
+    "State",
     "build",
     "build_in_memory",
     "compare",

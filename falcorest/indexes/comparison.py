@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import bson
@@ -16,12 +17,6 @@ from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 from falcorest.errors import ConfigurationError
 from falcorest.indexes.index import Index, default_name
 from falcorest.query import Document
-
-PRESENT = "present"
-MISSING = "missing"
-BUILDING = "building"
-DIFFERENT = "different"
-EXTRA = "extra"
 
 _NO_COLLECTION = 26
 _A_VIEW = 166
@@ -38,9 +33,22 @@ _ASIDE = frozenset(
 )
 _USUAL = {"default_language": "english", "language_override": "language"}
 _COLLATION = {
-    **{"locale": None, "strength": 3, "caseLevel": False, "numericOrdering": False},
+    "locale": None,
+    "strength": 3,
+    "caseLevel": False,
+    "numericOrdering": False,
     "alternate": "non-ignorable",
 }
+
+
+class State(StrEnum):
+    """How what is declared stands to what is there."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    BUILDING = "building"
+    DIFFERENT = "different"
+    EXTRA = "extra"
 
 
 @dataclass(frozen=True)
@@ -79,19 +87,19 @@ class Compared:
     """An index that is declared, or that the database has, or both.
 
     Attributes:
-        state: ``present``, ``missing``, ``building``, ``different`` or ``extra``.
+        state: How the one stands to the other.
         declared: As it is declared; None where it is extra.
         found: As it is in the database; None where it is missing.
     """
 
-    state: str
+    state: State
     declared: Index | None
     found: Found | None
 
     @property
     def is_to_build(self) -> bool:
         """Whether building it is of use; one that is being built is waited for."""
-        return self.state in {MISSING, BUILDING}
+        return self.state in {State.MISSING, State.BUILDING}
 
 
 def look(collection: Collection[Document]) -> Seen:
@@ -146,7 +154,7 @@ def compare(declared: Sequence[Index], seen: Seen) -> list[Compared]:
     found = {one.name: (one, _traits(one.spec, None)) for one in seen.indexes}
     compared = [_compare(index, found, seen.collation) for index in declared]
     known = {one.found.name for one in compared if one.found is not None}
-    extra = [Compared(EXTRA, None, one) for one in seen.indexes if one.name not in known]
+    extra = [Compared(State.EXTRA, None, one) for one in seen.indexes if one.name not in known]
     return [*compared, *extra]
 
 
@@ -160,12 +168,16 @@ def _compare(
     for one, traits in found.values():
         if all(traits.get(name) == wanted.get(name) for name in _IDENTITY):
             if traits != wanted or index.name not in {None, one.name}:
-                return Compared(DIFFERENT, index, one)
-            return Compared(BUILDING if one.building else PRESENT, index, one)
+                return Compared(State.DIFFERENT, index, one)
+            return Compared(State.BUILDING if one.building else State.PRESENT, index, one)
     rivals = [one for one, _ in found.values() if one.name == spec["name"]]
     if "text" in index.kinds:
         rivals += [one for one, _ in found.values() if "text" in one.spec["key"].values()]
-    return Compared(DIFFERENT, index, rivals[0]) if rivals else Compared(MISSING, index, None)
+    return (
+        Compared(State.DIFFERENT, index, rivals[0])
+        if rivals
+        else Compared(State.MISSING, index, None)
+    )
 
 
 def _traits(spec: Mapping[str, Any], inherited: Mapping[str, Any] | None) -> dict[str, Any]:

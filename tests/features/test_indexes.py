@@ -14,13 +14,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from falcorest.errors import ConfigurationError
 from falcorest.indexes import (
-    BUILDING,
-    DIFFERENT,
-    EXTRA,
-    MISSING,
-    PRESENT,
     Index,
     Progress,
+    State,
     build,
     compare,
     look,
@@ -76,92 +72,92 @@ def states(rockets: Rockets, *values: Any) -> list[str]:
 
 def test_every_kind_is_missing_until_it_is_built(any_rockets: Rockets) -> None:
     rockets = any_rockets
-    assert states(rockets, *EVERY_KIND) == [MISSING] * len(EVERY_KIND)
+    assert states(rockets, *EVERY_KIND) == [State.MISSING] * len(EVERY_KIND)
     for value in EVERY_KIND:
         build(rockets, Index.of(value))
-    assert states(rockets, *EVERY_KIND) == [PRESENT] * len(EVERY_KIND)
-    assert states(rockets) == [EXTRA] * len(EVERY_KIND)
+    assert states(rockets, *EVERY_KIND) == [State.PRESENT] * len(EVERY_KIND)
+    assert states(rockets) == [State.EXTRA] * len(EVERY_KIND)
 
 
 @pytest.mark.parametrize("value", EVERY_KIND, ids=str)
 def test_a_collation_of_the_collection_is_inherited(rockets: Rockets, value: Any) -> None:
     rockets.database.create_collection("rockets", collation={"locale": "de", "strength": 1})
     build(rockets, Index.of(value))
-    assert states(rockets, value) == [PRESENT]
+    assert states(rockets, value) == [State.PRESENT]
 
 
 #: What there is, what is declared, and how that compares.
 PAIRS: list[tuple[dict[str, Any], Any, str]] = [
-    ({"key": {"a": 1}}, "a", PRESENT),
-    ({"key": {"a": 1.0}}, "a", PRESENT),
-    ({"key": {"a": 1}, "name": "by_a"}, "a", PRESENT),
-    ({"key": {"a": 1}, "hidden": True}, "a", PRESENT),
-    ({"key": {"a": 1}, "unique": False}, "a", PRESENT),
-    ({"key": {"a": 1}, "unique": 1}, {"keys": "a", "unique": True}, PRESENT),
-    ({"key": {"a": 1}, "collation": {"locale": "simple"}}, "a", PRESENT),
-    ({"key": {"a": -1}}, "a", MISSING),
-    ({"key": {"a": 1, "b": 1}}, ["b", "a"], MISSING),
-    ({"key": {"a": 2}}, "a", MISSING),
-    ({"key": {"a": 1}}, {"keys": "a", "name": "by_a"}, DIFFERENT),
-    ({"key": {"a": 1}}, {"keys": "a", "unique": True}, DIFFERENT),
-    ({"key": {"a": 1}}, {"keys": "a", "unique": True, "name": "u"}, MISSING),
-    ({"key": {"a": 1}, "name": "by_a"}, {"keys": "a", "unique": True}, MISSING),
-    ({"key": {"a": 1}}, {"keys": "a", "sparse": True}, DIFFERENT),
-    ({"key": {"a": 1}}, {"keys": "a", "sparse": True, "name": "s"}, MISSING),
-    ({"key": {"a": 1}}, {"keys": "a", "expire_after_seconds": 1}, DIFFERENT),
-    ({"key": {"a": 1}}, {"keys": "a", "expire_after_seconds": 1, "name": "t"}, DIFFERENT),
+    ({"key": {"a": 1}}, "a", State.PRESENT),
+    ({"key": {"a": 1.0}}, "a", State.PRESENT),
+    ({"key": {"a": 1}, "name": "by_a"}, "a", State.PRESENT),
+    ({"key": {"a": 1}, "hidden": True}, "a", State.PRESENT),
+    ({"key": {"a": 1}, "unique": False}, "a", State.PRESENT),
+    ({"key": {"a": 1}, "unique": 1}, {"keys": "a", "unique": True}, State.PRESENT),
+    ({"key": {"a": 1}, "collation": {"locale": "simple"}}, "a", State.PRESENT),
+    ({"key": {"a": -1}}, "a", State.MISSING),
+    ({"key": {"a": 1, "b": 1}}, ["b", "a"], State.MISSING),
+    ({"key": {"a": 2}}, "a", State.MISSING),
+    ({"key": {"a": 1}}, {"keys": "a", "name": "by_a"}, State.DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "unique": True}, State.DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "unique": True, "name": "u"}, State.MISSING),
+    ({"key": {"a": 1}, "name": "by_a"}, {"keys": "a", "unique": True}, State.MISSING),
+    ({"key": {"a": 1}}, {"keys": "a", "sparse": True}, State.DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "sparse": True, "name": "s"}, State.MISSING),
+    ({"key": {"a": 1}}, {"keys": "a", "expire_after_seconds": 1}, State.DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "expire_after_seconds": 1, "name": "t"}, State.DIFFERENT),
     (
         {"key": {"a": 1}, "expireAfterSeconds": 60.0},
         {"keys": "a", "expire_after_seconds": 60},
-        PRESENT,
+        State.PRESENT,
     ),
-    ({"key": {"a": 1}, "expireAfterSeconds": 60}, "a", DIFFERENT),
-    ({"key": {"a": 1}}, {"keys": "a", "partial_filter": {"b": 1}}, DIFFERENT),
-    ({"key": {"a": 1}}, {"keys": "a", "partial_filter": {"b": 1}, "name": "p"}, MISSING),
+    ({"key": {"a": 1}, "expireAfterSeconds": 60}, "a", State.DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "partial_filter": {"b": 1}}, State.DIFFERENT),
+    ({"key": {"a": 1}}, {"keys": "a", "partial_filter": {"b": 1}, "name": "p"}, State.MISSING),
     (
         {"key": {"a": 1}, "partialFilterExpression": {"b": {"$eq": 1}}},
         {"keys": "a", "partial_filter": {"b": 1}},
-        PRESENT,
+        State.PRESENT,
     ),
     (
         {"key": {"a": 1}, "partialFilterExpression": {"$and": [{"c": 2}, {"b": {"$gt": 1}}]}},
         {"keys": "a", "partial_filter": {"b": {"$gt": 1.0}, "c": 2}},
-        PRESENT,
+        State.PRESENT,
     ),
     (
         {"key": {"a": 1}, "partialFilterExpression": {"b": 1}, "name": "p"},
         {"keys": "a", "partial_filter": {"b": 2}},
-        MISSING,
+        State.MISSING,
     ),
     (
         {"key": {"a": 1}, "collation": {"locale": "en", "strength": 2}},
         {"keys": "a", "collation": {"locale": "en", "strength": 2}},
-        PRESENT,
+        State.PRESENT,
     ),
     (
         {"key": {"a": 1}, "collation": {"locale": "en", "strength": 2}},
         {"keys": "a", "collation": {"locale": "en"}},
-        DIFFERENT,
+        State.DIFFERENT,
     ),
-    ({"key": {"a": 1}, "collation": {"locale": "en"}, "name": "c"}, "a", MISSING),
+    ({"key": {"a": 1}, "collation": {"locale": "en"}, "name": "c"}, "a", State.MISSING),
     (
         {"key": {"a": 1}, "collation": {"locale": "en", "alternate": "shifted"}},
         {"keys": "a", "collation": {"locale": "en"}},
-        DIFFERENT,
+        State.DIFFERENT,
     ),
-    ({"key": {"a": "text", "b": "text"}}, ["b:text", "a:text"], PRESENT),
-    ({"key": {"a": "text"}, "weights": {"a": 5}}, "a:text", DIFFERENT),
-    ({"key": {"a": "text"}, "default_language": "german"}, "a:text", DIFFERENT),
-    ({"key": {"a": "text"}, "weights": {"b": 1}}, ["a:text", "b:text"], PRESENT),
-    ({"key": {"a": "text"}}, "b:text", DIFFERENT),
-    ({"key": {"a": "text"}}, ["c", "b:text"], DIFFERENT),
-    ({"key": {"c": 1, "a": "text", "d": -1}}, ["c", "a:text", "-d"], PRESENT),
-    ({"key": {"$**": 1}}, "a", MISSING),
-    ({"key": {"a": "2dsphere"}}, "a:2dsphere", PRESENT),
-    ({"key": {"a": "2dsphere"}, "2dsphereIndexVersion": 2}, "a:2dsphere", PRESENT),
-    ({"key": {"a": "2d"}}, "a:2dsphere", MISSING),
-    ({"key": {"a": "hashed"}}, "a:hashed", PRESENT),
-    ({"key": {"a": "hashed"}}, "a", MISSING),
+    ({"key": {"a": "text", "b": "text"}}, ["b:text", "a:text"], State.PRESENT),
+    ({"key": {"a": "text"}, "weights": {"a": 5}}, "a:text", State.DIFFERENT),
+    ({"key": {"a": "text"}, "default_language": "german"}, "a:text", State.DIFFERENT),
+    ({"key": {"a": "text"}, "weights": {"b": 1}}, ["a:text", "b:text"], State.PRESENT),
+    ({"key": {"a": "text"}}, "b:text", State.DIFFERENT),
+    ({"key": {"a": "text"}}, ["c", "b:text"], State.DIFFERENT),
+    ({"key": {"c": 1, "a": "text", "d": -1}}, ["c", "a:text", "-d"], State.PRESENT),
+    ({"key": {"$**": 1}}, "a", State.MISSING),
+    ({"key": {"a": "2dsphere"}}, "a:2dsphere", State.PRESENT),
+    ({"key": {"a": "2dsphere"}, "2dsphereIndexVersion": 2}, "a:2dsphere", State.PRESENT),
+    ({"key": {"a": "2d"}}, "a:2dsphere", State.MISSING),
+    ({"key": {"a": "hashed"}}, "a:hashed", State.PRESENT),
+    ({"key": {"a": "hashed"}}, "a", State.MISSING),
 ]
 
 
@@ -170,24 +166,26 @@ def test_mongodb_does_as_is_told(
     rockets: Rockets, spec: dict[str, Any], value: Any, state: str
 ) -> None:
     """What is missing can be built, what is different is refused, what is present is there."""
-    usual = "_".join(f"{path}_{'1' if order == 1 else order}" for path, order in spec["key"].items())
+    usual = "_".join(
+        f"{path}_{'1' if order == 1 else order}" for path, order in spec["key"].items()
+    )
     name = spec.get("name", usual)
     rockets.database.command("createIndexes", "rockets", indexes=[{"name": name, **spec}])
     before = rockets.index_information()
     index = Index.of(value)
     (compared, *others) = compare([index], look(rockets))
     assert compared.state == state
-    assert [one.state for one in others] == ([EXTRA] if state == MISSING else [])
-    if state == DIFFERENT:
+    assert [one.state for one in others] == ([State.EXTRA] if state == State.MISSING else [])
+    if state == State.DIFFERENT:
         with pytest.raises(OperationFailure):
             build(rockets, index)
         assert rockets.index_information() == before
         return
     # NOTE: what is there by another name is refused by that name.
-    taken = index.spec() | ({"name": name} if state == PRESENT else {})
+    taken = index.spec() | ({"name": name} if state == State.PRESENT else {})
     rockets.create_indexes([IndexModel([*taken.pop("key").items()], **taken)])
-    assert len(rockets.index_information()) == len(before) + (state == MISSING)
-    assert states(rockets, value)[0] == PRESENT
+    assert len(rockets.index_information()) == len(before) + (state == State.MISSING)
+    assert states(rockets, value)[0] == State.PRESENT
 
 
 def test_an_index_that_grew_unseen_is_not_there_yet(rockets: Rockets) -> None:
@@ -196,11 +194,11 @@ def test_an_index_that_grew_unseen_is_not_there_yet(rockets: Rockets) -> None:
     building = threading.Thread(target=build, args=(rockets, Index.of("name")))
     building.start()
     seen = set()
-    while building.is_alive() and BUILDING not in seen:
+    while building.is_alive() and State.BUILDING not in seen:
         seen |= {*states(rockets, "name")}
-    assert BUILDING in seen
+    assert State.BUILDING in seen
     build(rockets, Index.of("name"))
-    assert states(rockets, "name") == [PRESENT]
+    assert states(rockets, "name") == [State.PRESENT]
     building.join()
 
 
@@ -215,7 +213,7 @@ def test_a_build_tells_how_far_it_is(any_rockets: Rockets) -> None:
     fill(any_rockets)
     told: list[Progress] = []
     build(any_rockets, Index.of("name"), told.append, every=0.01)
-    assert states(any_rockets, "name") == [PRESENT]
+    assert states(any_rockets, "name") == [State.PRESENT]
     scanning = [one for one in told if one.phase == "scanning collection" and one.total]
     assert {one.total for one in scanning} == {200_000}
     done = [one.done for one in scanning]
@@ -226,14 +224,14 @@ def test_a_build_tells_how_far_it_is(any_rockets: Rockets) -> None:
 def test_a_build_is_not_bound_by_the_time_that_requests_have(rockets: Rockets) -> None:
     fill(rockets)
     hasty = MongoClient[dict[str, Any]](
-        host=[":".join(map(str, address)) for address in rockets.database.client.nodes][0],
+        host=next(":".join(map(str, one)) for one in rockets.database.client.nodes),
         directConnection=True,
         socketTimeoutMS=50,
         timeoutMS=50,
     )
     with hasty:
         build(hasty[rockets.database.name].rockets, Index.of(["name", "-_id"]))
-    assert states(rockets, ["name", "-_id"]) == [PRESENT]
+    assert states(rockets, ["name", "-_id"]) == [State.PRESENT]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +259,7 @@ def test_what_cannot_be_built_has_a_reason(
     with pytest.raises(PyMongoError) as raised:
         build(any_rockets, Index.of(value))
     assert reason(raised.value).startswith(told)
-    assert states(any_rockets, value) == [MISSING]
+    assert states(any_rockets, value) == [State.MISSING]
 
 
 def test_a_view_has_none(rockets: Rockets) -> None:
