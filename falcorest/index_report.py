@@ -26,8 +26,7 @@ def index_table(reports: Sequence[Report]) -> Iterator[Text]:
     different = []
     for report in reports:
         for one in report.compared:
-            found = one.declared.spec() if one.declared else one.found.spec if one.found else {}
-            rows.append([report.label, one.state, keys_of(found), options_of(found)])
+            rows.append([report.label, one.state, keys_of(one.spec), options_of(one.spec)])
             if one.state == State.DIFFERENT:
                 different.append(way_out(report, one))
     if len(rows) == 1:

@@ -66,7 +66,7 @@ def _who(view: ResourceView, method: type[Method] | None, verb: str) -> str:
         method, verb, view.public_methods
     )
     roles = [
-        " or ".join(sorted(one))
+        " or ".join(sorted(one)) or "nobody"
         for one in (policy.read if method.reads else None, policy.write if method.writes else None)
         if one is not None and one.isdisjoint(_SOMEBODY.roles)
     ]

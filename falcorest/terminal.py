@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from pymongo.errors import OperationFailure
 from rich.console import Console
 from rich.text import Text
 
@@ -171,7 +172,11 @@ def _indexes(
     settings: Settings, served: list[Served], database: MongoDatabase
 ) -> Iterable[tuple[str, str]]:
     """Say which of the indexes that are declared aren't there."""
-    reports = compare_all(declared_in_settings(settings, database, served))
+    try:
+        reports = compare_all(declared_in_settings(settings, database, served))
+    except OperationFailure:
+        yield "Indexes", "not known: the database user may not list them"
+        return
     for line in summary(reports, f"{_program()} indexes"):
         yield "Indexes", line.removesuffix(".")
 
@@ -190,4 +195,4 @@ def columns(rows: list[list[str]]) -> list[str]:
 
 def printable(text: str) -> str:
     """Return a text without what would write to the terminal."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

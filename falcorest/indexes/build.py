@@ -23,6 +23,9 @@ from falcorest.query import Document
 BUILD_SECONDS = (2**31 - 1) // 1000
 
 _DUPLICATE = 11000
+_NOT_ALLOWED = 13
+#: MongoDB may give all of a document.
+_LONGEST = 200
 _PHASE = re.compile(r"Index Build: ([a-z ]+)")
 
 
@@ -110,12 +113,19 @@ def _look(collection: Collection[Document], name: str) -> Iterable[Progress]:
 
 
 def reason(error: PyMongoError) -> str:
-    """Say in one line why an index couldn't be built."""
+    """Say why an index couldn't be built, briefly."""
+    text = _reason(error)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _reason(error: PyMongoError) -> str:
     if isinstance(error, OperationFailure):
         details: Any = error.details or {}
         values = details.get("keyValue")
         if error.code == _DUPLICATE and values:
             return f"several documents have {dumps(values).decode()}."
+        if error.code == _NOT_ALLOWED:
+            return "the database user may not do this."
         # NOTE: MongoDB says first that the build failed, and under which ids.
         return str(details.get("errmsg", error)).rpartition(":: caused by :: ")[2]
     if isinstance(error, AutoReconnect):

@@ -97,6 +97,14 @@ class Compared:
     found: Found | None
 
     @property
+    def spec(self) -> Mapping[str, Any]:
+        """What there is; where that isn't what is declared, what is declared."""
+        if self.declared is not None and self.state in {State.MISSING, State.DIFFERENT}:
+            return self.declared.spec()
+        assert self.found is not None
+        return self.found.spec
+
+    @property
     def is_to_build(self) -> bool:
         """Whether building it is of use; one that is being built is waited for."""
         return self.state in {State.MISSING, State.BUILDING}

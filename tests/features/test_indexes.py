@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ from pymongo import IndexModel, MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
+from falcorest import index_report
+from falcorest.catalog import Served
 from falcorest.errors import ConfigurationError
+from falcorest.index_report import build_missing, index_table
 from falcorest.indexes import (
     Index,
     Progress,
@@ -20,8 +24,13 @@ from falcorest.indexes import (
     build,
     compare,
     look,
+    read_indexes,
     reason,
 )
+from falcorest.indexing import compare_all
+from falcorest.server import build_app
+from falcorest.settings import ResourceSettings
+from tests.support import assert_problem
 
 pytestmark = pytest.mark.live
 
@@ -260,6 +269,75 @@ def test_what_cannot_be_built_has_a_reason(
         build(any_rockets, Index.of(value))
     assert reason(raised.value).startswith(told)
     assert states(any_rockets, value) == [State.MISSING]
+
+
+def test_without_a_terminal_a_build_says_now_and_then_how_far_it_is(
+    rockets: Rockets, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_report, "QUIET_SECONDS", 0)
+    fill(rockets)
+    build_missing(compare_all({rockets: (Index.of(["name", "_id"]),)}))
+    first, *others = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"rockets: name, _id: scanning collection, [\d,]+ of 200,000", first)
+    assert re.fullmatch(r"rockets: name, _id: built in \d\.\d s", others[-1])
+
+
+def test_the_table_shows_what_is_there_as_it_is(rockets: Rockets) -> None:
+    rockets.create_index("a", name="of \x9ba", hidden=True)
+    rockets.create_index([("b", "text")], weights={"b": 3}, default_language="german")
+    rockets.create_index("c", expireAfterSeconds=7.0)
+    rockets.create_index([("d", "2d")], min=-10)
+    (table,) = index_table(compare_all({rockets: read_indexes(["a"])}))
+    assert [re.split(" {3,}", line.strip()) for line in table.plain.splitlines()[2:]] == [
+        ["rockets", "present", "a", "hidden; name of \\x9ba"],
+        ["rockets", "extra", "b:text", 'weights {"b":3}; language german'],
+        ["rockets", "extra", "c", "expires after 7 s"],
+        ["rockets", "extra", "d:2d"],
+    ]
+    (table,) = index_table([])
+    assert table.plain.startswith("No index is declared")
+
+
+def test_in_memory_a_unique_index_is_there_from_the_start(any_uri: str, make_api: Any) -> None:
+    """It has no commands that could build one."""
+    indexes = [
+        "year",
+        {"keys": "name", "unique": True},
+        {"keys": ["a", "b"], "unique": True, "partial_filter": {"a": {"$gt": 5}}},
+        {"keys": "serial", "unique": True, "sparse": True},
+        {"keys": "town", "unique": True, "collation": {"locale": "en"}},
+    ]
+    own = ResourceSettings(indexes=read_indexes(indexes))
+    api = make_api(any_uri, resources={"rockets": own})
+    if not api.in_memory:
+        assert len(api.rockets.index_information()) == 1
+        for index in own.indexes:
+            build(api.rockets, index)
+    new = {"name": "RD-180", "a": 6, "b": 1, "town": "here", "serial": 1}
+    assert api("POST", "/api/rockets", new).status_code == 201
+    for field, others in {
+        "name": {"a": 1, "town": "a", "serial": 2},
+        "serial": {"a": 1, "town": "b", "name": "b"},
+        "town": {"a": 1, "name": "c", "serial": 3},
+    }.items():
+        problem = assert_problem(
+            api("POST", "/api/rockets", {**new, **others}), 409, "document.duplicate", naming=field
+        )
+        assert "_1" not in str(problem)
+    pair = {"name": "d", "serial": 4, "town": "d"}
+    assert_problem(api("POST", "/api/rockets", {**new, **pair}), 409, "document.duplicate")
+    assert api("POST", "/api/rockets", {**new, **pair, "a": 5}).status_code == 201
+    assert api("POST", "/api/rockets", {"name": "e", "town": "e"}).status_code == 201
+    assert api("POST", "/api/rockets", {"name": "f", "town": "f"}).status_code == 201
+
+
+def test_in_memory_documents_that_break_an_index_are_told(make_api: Any) -> None:
+    own = ResourceSettings(indexes=read_indexes([{"keys": "country", "unique": True}]))
+    api = make_api("mongomock://")
+    api.rockets.insert_many([{"country": "FR"}, {"country": "FR"}])
+    settings = api.settings.replace(resources={"rockets": own})
+    with pytest.raises(ConfigurationError, match=r"resources\.rockets\.indexes: several documents"):
+        build_app(settings, api.database, [Served("rockets", "rocket_engines")])
 
 
 def test_a_view_has_none(rockets: Rockets) -> None:
