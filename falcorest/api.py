@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import falcon
@@ -70,6 +70,11 @@ class FalcoRest:
         self._apps: list[falcon.App[Any, Any]] = []
         if app is not None:
             self.init_app(app)
+
+    @property
+    def views(self) -> Mapping[View, str]:
+        """The views, and where they stand."""
+        return self._views
 
     def init_app(self, app: falcon.App[Any, Any]) -> None:
         """Put the views, those to come included, into an application.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import marshmallow
 
 from falcorest.errors import ConfigurationError
+from falcorest.indexes import Index, read_indexes
 from falcorest.operators import Operator
 from falcorest.policy import Policy
 from falcorest.query import is_path
@@ -52,6 +53,7 @@ class Attributes:
         policy: Who may do what with which fields and documents, by the names of
             :data:`falcorest.policy.RULES`; stored names. With a schema, ``hidden`` and
             ``readonly`` aren't said here, but by what is in it, ``load_only`` and ``dump_only``.
+        indexes: What ``falcorest indexes`` compares with the database, and builds; stored names.
     """
 
     collection: ClassVar[str | None] = None
@@ -78,6 +80,7 @@ class Attributes:
     version_field: ClassVar[str | None] = None
     cache_control: ClassVar[str | None] = "no-cache"
     policy: ClassVar[Mapping[str, Any]] = {}
+    indexes: ClassVar[Sequence[Any]] = ()
 
     #: The hooks and permissions that are the author's own.
     overridden: ClassVar[frozenset[str]] = frozenset()
@@ -99,6 +102,15 @@ class Attributes:
                 rules = {**rules, "readonly": [*rules.get("readonly", ()), cls.version_field]}
             made = cls._policy = Policy.of(rules, cls.bulk_update_limit)
         return made
+
+    @classmethod
+    def compiled_indexes(cls) -> tuple[Index, ...]:
+        """Return the indexes that the class declares.
+
+        Raises:
+            ConfigurationError: One of them is none; a line for each problem.
+        """
+        return read_indexes(cls.indexes)
 
 
 _NAMES = ((list, tuple), "a list of names")
@@ -134,6 +146,7 @@ ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
     "version_field": _TEXT,
     "cache_control": _TEXT,
     "policy": _DICT,
+    "indexes": ((list, tuple), "a list of indexes"),
 }
 
 
@@ -176,6 +189,12 @@ def check_attributes(resource: type[Any]) -> None:
     except ConfigurationError as error:
         raise ConfigurationError(
             *(f"{resource.__name__}.policy: {problem}" for problem in error.problems)
+        ) from error
+    try:
+        resource.compiled_indexes()
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            *(f"{resource.__name__}.indexes{problem}" for problem in error.problems)
         ) from error
     if policy.protection.protected and has_schema(resource):
         raise ConfigurationError(

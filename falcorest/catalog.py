@@ -92,6 +92,12 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
         for name in settings.resources
         if name not in named
     )
+    problems.extend(
+        f"falcorest.toml: resources.{name}.indexes: {named[name]} is a view, which has none; "
+        "say it of the collection behind it."
+        for name, own in settings.resources.items()
+        if own.indexes and name in named and found.get(named[name], Found()).sources
+    )
     if problems:
         raise ConfigurationError(*problems)
     return [

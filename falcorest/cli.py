@@ -22,11 +22,21 @@ from falcorest.catalog import resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
+from falcorest.index_report import build_missing, index_table
+from falcorest.indexing import (
+    Declared,
+    compare_all,
+    declared_in_settings,
+    declared_in_views,
+    summary,
+)
 from falcorest.query import Document
+from falcorest.routes import route_table
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
 from falcorest.scaffold import scaffold as write_module
-from falcorest.server import open_database, with_secret
+from falcorest.server import build_app, open_database, with_secret
 from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
+from falcorest.targets import load_views, views_of
 from falcorest.terminal import resources, show, welcome, where
 
 T = TypeVar("T")
@@ -219,11 +229,53 @@ def check() -> None:
         settings = with_secret(settings)
         with _connected(settings) as database:
             served = resolve_collections(settings, database)
+            wrong = summary(compare_all(declared_in_settings(settings, database, served)))
             show(
                 resources(settings, served, database, indexes=True),
                 f"Data is {where(settings, running, database)}.",
-                "All is well.",
+                *([] if wrong else ["All is well."]),
             )
+    for line in wrong:
+        _say(f"falcorest: {line}")
+    sys.exit(1 if wrong else 0)
+
+
+@main.command()
+@click.argument("api", required=False, metavar="[MODULE:API]")
+@click.option("--apply", is_flag=True, help="Build what is missing. Nothing is ever dropped.")
+def indexes(api: str | None, apply: bool) -> None:
+    """Show the indexes that are declared beside those that the database has.
+
+    They are those of falcorest.toml; with MODULE:API, such as app:api, those of a program.
+    """
+    command = f"falcorest indexes {api}" if api else "falcorest indexes"
+    with _declared(api) as declared:
+        reports = compare_all(declared)
+        show(*index_table(reports))
+        if apply:
+            build_missing(reports)
+            reports = compare_all(declared)
+        wrong = summary(reports, command, tried=apply)
+    show(*(wrong or ["All declared indexes are there."]))
+    sys.exit(1 if wrong else 0)
+
+
+@main.command()
+@click.argument("app", required=False, metavar="[MODULE:APP]")
+def routes(app: str | None) -> None:
+    """Show what is served where, and who may ask.
+
+    Without MODULE:APP, such as app:app or app:api, it is what the settings say.
+    """
+    if app:
+        show(route_table(load_views(app)))
+        return
+    settings = load_settings()
+    with _opened(settings, serving=False) as (settings, _):
+        settings = with_secret(settings)
+        with _connected(settings) as database:
+            served = resolve_collections(settings, database)
+            show(route_table(views_of(build_app(settings, database, served)) or {}))
 
 
 @main.command()
@@ -259,6 +311,22 @@ def _connected(settings: Settings) -> Iterator[MongoDatabase]:
     database = open_database(settings)
     with closing(database.client):
         yield database
+
+
+@contextmanager
+def _declared(target: str | None) -> Iterator[Declared]:
+    """Yield the indexes that are declared, in a program or in the settings."""
+    if target:
+        yield declared_in_views(load_views(target))
+        return
+    settings = load_settings()
+    if settings.engine == IN_MEMORY:
+        raise ConfigurationError(
+            "MONGODB_URI: a database in memory is empty when a command starts; there are no "
+            "indexes to compare."
+        )
+    with _opened(settings, serving=False) as (settings, _), _connected(settings) as database:
+        yield declared_in_settings(settings, database, resolve_collections(settings, database))
 
 
 @contextmanager

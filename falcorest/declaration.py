@@ -16,6 +16,7 @@ from falcorest.hints import format_id, parse_id
 from falcorest.naming import Names
 from falcorest.schema import hides
 from falcorest.selecting import Selection, Selector
+from falcorest.stored import check_indexes
 
 
 class Declaration(Names):
@@ -43,6 +44,7 @@ class Declaration(Names):
         """
         self.filters = read_filters(self)
         self.ordering = read_ordering(self)
+        check_indexes(self)
         self.require_no_problems()
         self.selector = Selector(self, lambda related: self.of(related).selector)
         self.load_schema = self.selector.load_schema

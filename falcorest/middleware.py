@@ -5,7 +5,7 @@ It acts in ``process_resource``, on the views of its own :class:`~falcorest.api.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Any
 
 import falcon
@@ -29,11 +29,11 @@ class Middleware:
     Leaves the caller in ``req.context.user``, and what it prepares for the view in the environ.
 
     Args:
-        views: The views that it acts on.
+        views: The views that it acts on, and where they stand.
     """
 
-    def __init__(self, views: Container[object]) -> None:
-        self._views = views
+    def __init__(self, views: Mapping[View, str]) -> None:
+        self.views = views
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: Any, params: dict[str, Any]
@@ -43,7 +43,7 @@ class Middleware:
         Raises:
             Problem: The request is refused.
         """
-        if not isinstance(resource, View) or resource not in self._views:
+        if not isinstance(resource, View) or resource not in self.views:
             return
         if req.method not in HTTP_METHODS:
             # NOTE: Falcon takes a method that it doesn't know for a bad request.

@@ -36,6 +36,7 @@ _HOOKS = frozenset(
         *("validate_request", "create_object", "update_object", "delete_object", "serialize"),
         *("handle_serialization_error", "has_read_permission", "has_add_permission"),
         *("has_change_permission", "has_delete_permission", "compiled_policy"),
+        "compiled_indexes",
     )
 )
 
@@ -289,7 +290,7 @@ class Names:
                 self.wrong("related_resources", f"{name!r}: {problem}")
             for one in self._kinds_of(name, related):
                 unused = sorted(one.overridden.difference(_EMBEDDED_HOOKS))
-                said = ("save_related_fields", "policy")
+                said = ("save_related_fields", "policy", "indexes")
                 unused += [what for what in said if getattr(one, what)]
                 for what in unused:
                     problem = f"{one.__name__} is embedded, where {what} has no effect."
@@ -348,6 +349,9 @@ class Names:
                 )
             elif child.policy not in ({}, resource.policy):
                 problem = f"{child.__name__}.policy has no effect; that of the collection holds."
+                self.wrong("child_document_resources", f"{key!r}: {problem}")
+            elif child.indexes not in ((), resource.indexes):
+                problem = f"{child.__name__}.indexes has no effect; those of the collection hold."
                 self.wrong("child_document_resources", f"{key!r}: {problem}")
             else:
                 self.children[key] = child

@@ -26,9 +26,10 @@ from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.catalog import Served, resolve_collections
 from falcorest.compression import Compression
 from falcorest.cors import CORS
-from falcorest.database import MongoDatabase, connect
+from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
+from falcorest.indexes import build_in_memory
 from falcorest.methods import ALL, READING
 from falcorest.resource import Resource
 from falcorest.settings import (
@@ -124,6 +125,9 @@ def build_app(
     authentication = [known[name] for name in settings.authentication]
     api = FalcoRest(app, database, secret=settings.jwt_secret_key)
     for one in served:
+        if in_memory(database) and (own := settings.resources.get(one.name)) is not None:
+            place = f"falcorest.toml: resources.{one.name}.indexes"
+            build_in_memory(database[one.collection], own.indexes, place)
         view = compile_view(one, settings, authentication)
         api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
     if "bearer" in settings.authentication:
@@ -164,6 +168,7 @@ def compile_view(
         "require_if_match": _first(own.require_if_match, settings.require_if_match),
         "cache_control": _first(own.cache_control, settings.cache_control) or None,
         "version_field": own.version_field,
+        "indexes": own.indexes,
     }
     resource = type(f"{served.name}Resource", (Resource,), {**attributes, "policy": own.rules})
     return type(

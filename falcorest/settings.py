@@ -23,6 +23,7 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 
 from falcorest.errors import ConfigurationError
+from falcorest.indexes import Index, read_indexes
 from falcorest.limits import LIMITS, MOST, Limit, Limits
 from falcorest.policy import RULES, Policy
 from falcorest.query import is_path
@@ -415,6 +416,7 @@ class ResourceSettings:
         cache_control: As ``FALCOREST_CACHE_CONTROL``, for this resource.
         version_field: The field that counts the changes of a document.
         rules: The rest, see :data:`falcorest.policy.RULES`.
+        indexes: What ``falcorest indexes`` compares with the database.
     """
 
     collection: str | None = None
@@ -424,6 +426,7 @@ class ResourceSettings:
     cache_control: str | None = None
     version_field: str | None = None
     rules: Mapping[str, Any] = field(default_factory=dict)
+    indexes: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -641,7 +644,8 @@ def _read_file(path: Path) -> tuple[dict[str, ResourceSettings], list[str]]:
         problems.extend(f"{where}.{message}" for message in _check_resource(table))
         if not problems:
             rules = {key: table.pop(key) for key in RULES if key in table}
-            resources[name] = ResourceSettings(**table, rules=rules)
+            indexes = read_indexes(table.pop("indexes", []))
+            resources[name] = ResourceSettings(**table, rules=rules, indexes=indexes)
     return resources, problems
 
 
@@ -665,6 +669,11 @@ def _check_resource(table: Mapping[str, Any]) -> list[str]:
         elif key == "version_field":
             if not isinstance(value, str) or not is_path(value) or "." in value or value == "_id":
                 problems.append(f"{key}: the name of a field at the top is needed.")
+        elif key == "indexes":
+            try:
+                read_indexes(value)
+            except ConfigurationError as error:
+                problems.extend(f"indexes{problem}" for problem in error.problems)
         elif key not in RULES:
             problems.append(f"{key}: there is no such setting.")
     try:

@@ -9,12 +9,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from pymongo.errors import OperationFailure
 from rich.console import Console
 from rich.text import Text
 
 from falcorest.catalog import Served, find_collections
 from falcorest.database import MongoDatabase, in_memory
 from falcorest.embedded import Engine
+from falcorest.indexing import compare_all, declared_in_settings, summary
 from falcorest.query import Document
 from falcorest.runner import Run
 from falcorest.server import public_methods
@@ -47,13 +49,14 @@ def welcome(
         ("Data", where(settings, running, database)),
         *_access(settings),
         *_left_out(settings, database),
+        *_indexes(settings, served, database),
         *_next_steps(settings, running, run, served, database),
         ("Stop", "Ctrl-C"),
     ]
     return [
         Text.assemble(("falcorest", "bold"), " serves the database ", (database.name, "bold")),
         resources(settings, served, database) if served else Text(),
-        *map(Text, _columns([list(fact) for fact in facts])),
+        *map(Text, columns([list(fact) for fact in facts])),
         Text(),
     ]
 
@@ -85,7 +88,7 @@ def resources(
         if ruled:
             row.append(_policy(settings.resources.get(one.name, ResourceSettings()).rules))
         rows.append(row)
-    heading, *lines = _columns(rows)
+    heading, *lines = columns(rows)
     return Text("\n").join([Text(), Text(heading, style="dim"), *map(Text, lines), Text()])
 
 
@@ -165,12 +168,31 @@ def _left_out(settings: Settings, database: MongoDatabase) -> Iterable[tuple[str
                 yield "Left out", f"{name!r}: give it a name for URLs in COLLECTIONS"
 
 
+def _indexes(
+    settings: Settings, served: list[Served], database: MongoDatabase
+) -> Iterable[tuple[str, str]]:
+    """Say which of the indexes that are declared aren't there."""
+    try:
+        reports = compare_all(declared_in_settings(settings, database, served))
+    except OperationFailure:
+        yield "Indexes", "not known: the database user may not list them"
+        return
+    for line in summary(reports, f"{_program()} indexes"):
+        yield "Indexes", line.removesuffix(".")
+
+
 def _has_users(settings: Settings, database: MongoDatabase) -> bool:
     found: Document | None = database[settings.user_collection].find_one({}, ["_id"])
     return found is not None
 
 
-def _columns(rows: list[list[str]]) -> list[str]:
+def columns(rows: list[list[str]]) -> list[str]:
     """Return rows as lines, each column as wide as its widest text."""
+    rows = [[printable(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
     return ["  " + "   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def printable(text: str) -> str:
+    """Return a text without what would write to the terminal."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -57,7 +57,13 @@ _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
 
 class View:
-    """Base class of everything that falcorest serves: a Falcon resource class."""
+    """Base class of everything that falcorest serves: a Falcon resource class.
+
+    Attributes:
+        who: Who may ask, as ``falcorest routes`` shows it; empty where that isn't known.
+    """
+
+    who: ClassVar[str] = ""
 
     def allowed(self, suffix: str) -> list[str]:
         """Return the HTTP methods that are served at an address.

@@ -27,13 +27,13 @@ ORDER = [
     *("errors", "preconditions", "preferences", "logs", "limits", "database", "bson_json"),
     *("patches", "fields", "schema", "query", "memory", "keyset"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
-    *("policy", "settings", "embedded", "permissions", "plain_json"),
+    *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "serializer", "attributes", "naming", "filtering", "selecting"),
-    *("declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
+    *("stored", "declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
     *("resource", "related", "reading", "nested", "returned", "writing", "conditional"),
     *("tables", "formats", "lines", "imports", "views", "idempotency"),
     *("auth", "middleware", "api", "catalog", "compression", "cors", "server", "demo", "runner"),
-    *("scaffold", "terminal", "cli"),
+    *("scaffold", "indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]
 
 

@@ -143,9 +143,13 @@ ALLOWED: dict[str, frozenset[str]] = {
     "$addToSet": frozenset({"$each"}),
     "$pull": frozenset({"$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin"}),
     "$currentDate": frozenset({"$type"}),
-    # Reverse relations and the names of fields (finding.py), and how pymongo counts documents.
+    # Reverse relations and the names of fields (finding.py), how pymongo counts documents, and how
+    # far an index is built, which the command alone asks (indexes/build.py).
     "stage": frozenset(
-        {"$match", "$sort", "$skip", "$limit", "$project", "$lookup", "$unwind", "$group"}
+        {
+            *("$match", "$sort", "$skip", "$limit", "$project", "$lookup", "$unwind", "$group"),
+            "$currentOp",
+        }
     ),
     # How pymongo counts documents, and the names of fields (finding.py).
     "expression": frozenset({"$sum", "$map", "$objectToArray", "$$ROOT", "$$this.k", "$name"}),

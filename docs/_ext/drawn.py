@@ -17,6 +17,7 @@ from falcorest.cli import main
 from falcorest.dialects import suffix, typed
 from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
+from falcorest.indexes.index import OPTIONS
 from falcorest.limits import LIMITS
 from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS, Operator
 from falcorest.policy import RULES
@@ -172,6 +173,12 @@ def rules() -> str:
         raise LookupError(f"texts don't fit: {sorted(HOLDS.keys() ^ RULES.keys())}")
     rows = [(literal(name), HOLDS[name], RULES[name]) for name in RULES]
     return table(("Rule", "Holds", "Meaning"), rows)
+
+
+def index_options() -> str:
+    """Return what a table says of an index beside its keys."""
+    rows = [(literal(name), meaning) for name, meaning in OPTIONS.items()]
+    return table(("Option", "Meaning"), rows)
 
 
 def attributes() -> str:
@@ -358,6 +365,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "updates": updates,
     "grammar": grammar,
     "rules": rules,
+    "index-options": index_options,
     "attributes": attributes,
     "hooks": hooks,
     "steps": steps,

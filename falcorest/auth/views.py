@@ -35,6 +35,8 @@ class LoginView(View):
         max_body_bytes: The largest body that is read.
     """
 
+    who = "public"
+
     def __init__(
         self,
         users: Collection[Document],
@@ -70,6 +72,8 @@ class MeView(View):
         methods: Know the callers.
     """
 
+    who = "login"
+
     def __init__(self, users: Collection[Document], methods: Sequence[AuthenticationBase]) -> None:
         self._users = users
         self._methods = methods
@@ -97,6 +101,8 @@ class RegisterView(View):
         users: The collection of the users.
         max_body_bytes: The largest body that is read.
     """
+
+    who = "public"
 
     def __init__(self, users: Collection[Document], max_body_bytes: int) -> None:
         self._users = users

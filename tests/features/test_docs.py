@@ -33,6 +33,7 @@ from falcorest.cli import main
 from falcorest.dialects.suffix import CONTROLS
 from falcorest.errors import CODES
 from falcorest.hints import HINTS, LIST
+from falcorest.indexes.index import OPTIONS
 from falcorest.limits import LIMITS
 from falcorest.methods import ALL
 from falcorest.operators import BSON_TYPES, DECLARED, OPERATORS
@@ -100,6 +101,7 @@ def page(name: str) -> str:
         ("stored", "schemas", ["``Date``", "``Decimal``", "``UUID``", "Decimal128"]),
         ("updates", "update-operators", [f"- ``{name}``" for name in UPDATE_OPERATORS]),
         ("rules", "policy", [f"- ``{name}``" for name in RULES]),
+        ("index-options", "indexes", [f"- ``{name}``" for name in OPTIONS]),
         ("commands", "command-line", [f"``falcorest {name} [OPTIONS]" for name in main.commands]),
         (
             "commands",

@@ -220,6 +220,25 @@ def test_policy(
 
 
 @pytest.mark.live
+@runs(
+    *("indexes/falcorest.toml", "indexes/build.sh", "indexes/build.out"),
+    *("indexes/app.py", "indexes/program.sh", "indexes/program.out"),
+)
+def test_indexes(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    toml, build, build_out, app, program, program_out = files
+    (tmp_path / "falcorest.toml").write_text(toml.read_text())
+    (tmp_path / "app.py").write_text(app.read_text().replace("blog", environment["DATABASE"]))
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    store_samples(environment, "rocket_engines")
+    volatile = (r"\d\.\d s\b", r"MongoDB \S+ at \S+, database \w+")
+    for script, out in ((build, build_out), (program, program_out)):
+        shown, printed = shown_and_printed(
+            out, run_script(script, tmp_path, environment), *volatile
+        )
+        assert printed == shown
+
+
+@pytest.mark.live
 @runs("users/users.sh", "users/users.out")
 def test_users(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
     script, out = files

@@ -1,0 +1,3 @@
+falcorest indexes
+falcorest indexes --apply
+falcorest check

@@ -1,0 +1,2 @@
+falcorest indexes app:api --apply
+falcorest routes app:api
