@@ -9,6 +9,7 @@ from falcorest.api import FalcoRest
 from falcorest.auth import AuthenticationBase
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
 from falcorest.limits import Limits
+from falcorest.monitor import Monitor
 from falcorest.query import Query
 from falcorest.resource import Resource
 from falcorest.schema import Schema
@@ -23,6 +24,7 @@ __all__ = [
     "FalcoRest",
     "FalcorestError",
     "Limits",
+    "Monitor",
     "Problem",
     "Query",
     "Resource",

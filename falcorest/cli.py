@@ -22,6 +22,7 @@ from falcorest.catalog import resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
+from falcorest.metrics import shared
 from falcorest.query import Document
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
 from falcorest.scaffold import scaffold as write_module
@@ -142,7 +143,7 @@ def serve(
             if not signals.stop_late():
                 show(*shown)
 
-        with _ends_with(running):
+        with _ends_with(running), shared(run.workers):
             run_server(run, load, ready)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import os
 import signal
 import socket
@@ -24,7 +23,8 @@ from falcorest.database import MongoDatabase
 from falcorest.demo import fill
 from falcorest.embedded import die_with_parent
 from falcorest.errors import ConfigurationError
-from falcorest.server import build_app, open_database
+from falcorest.logs import configure
+from falcorest.server import build_app, monitor_of, open_database
 from falcorest.settings import IN_MEMORY, Settings
 
 SERVERS = ("granian", "gunicorn", "waitress")
@@ -111,17 +111,16 @@ def worker_app(settings: Settings, served: list[Served], demo: bool, parent: int
         demo: Whether a database in memory, where every start begins anew, gets the sample.
         parent: The process of ``falcorest serve``; the worker ends with it.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="[%(levelname)s] %(name)s: %(message)s", stream=sys.stderr
-    )
+    configure(settings.log)
     if os.getpid() != parent:
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
-    database = open_database(settings)
+    monitor = monitor_of(settings)
+    database = open_database(settings, monitor)
     if settings.engine == IN_MEMORY:
         prepare(settings, database, demo=demo)
-    return build_app(settings, database, served)
+    return build_app(settings, database, served, monitor)
 
 
 def prepare(settings: Settings, database: MongoDatabase, *, demo: bool) -> list[Served]:

@@ -24,6 +24,7 @@ from marshmallow import ValidationError, validate
 
 from falcorest.errors import ConfigurationError
 from falcorest.limits import LIMITS, MOST, Limit, Limits
+from falcorest.logs import AUTO, STYLES
 from falcorest.policy import RULES, Policy
 
 PREFIX = "FALCOREST_"
@@ -363,6 +364,39 @@ SETTINGS: tuple[Setting, ...] = (
         "with 503. A stream waits as long for each of its batches.",
         checks=(_POSITIVE,),
     ),
+    Setting(
+        "FALCOREST_LOG",
+        "log",
+        "str",
+        AUTO,
+        "How the log is written to standard error: ``json``, one object a line; ``human``; or "
+        "``auto``, which is ``human`` on a terminal and ``json`` elsewhere.",
+        checks=(validate.OneOf(STYLES, error=f"It is one of {', '.join(STYLES)}."),),
+    ),
+    Setting(
+        "FALCOREST_ACCESS_LOG",
+        "access_log",
+        "bool",
+        True,
+        "Gives each request a line in the log.",
+        "``true``",
+    ),
+    Setting(
+        "FALCOREST_SLOW_MS",
+        "slow_ms",
+        "int",
+        500,
+        "From how many milliseconds on an operation of the database is logged as slow.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_METRICS",
+        "metrics",
+        "bool",
+        True,
+        "Keeps figures, and serves them to everybody at ``/metrics``.",
+        "``true``",
+    ),
 )
 
 
@@ -418,6 +452,10 @@ class Settings(Limits):
     require_index: bool = False
     cors_origins: list[str] = field(default_factory=list)
     cors_credentials: bool = False
+    log: str = AUTO
+    access_log: bool = True
+    slow_ms: int = 500
+    metrics: bool = True
     embedded_uri: str | None = None
     resources: Mapping[str, ResourceSettings] = field(default_factory=dict)
 

@@ -25,7 +25,7 @@ from falcorest.errors import (
 )
 from falcorest.finding import not_found
 from falcorest.limits import Limits
-from falcorest.logs import log_exception
+from falcorest.logs import log, logger
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.planning import IndexedService
@@ -441,5 +441,7 @@ def _too_large(max_bytes: int) -> ContentTooLarge:
 def log_failure(req: falcon.Request, error: Exception) -> None:
     """Log what went wrong with a request, under its id."""
     request_id = getattr(req.context, "request_id", "-")
-    message = "%s %s failed (request %s)"
-    log_exception(logging.ERROR, message, req.method, ascii(req.path), request_id, error=error)
+    # APPSEC: the template of the route, because the path may hold an id.
+    fields = {"request_id": request_id, "method": req.method, "route": req.uri_template}
+    message = f"{req.method} {req.uri_template} failed (request {request_id})"
+    log(logger, logging.ERROR, message, fields, error)

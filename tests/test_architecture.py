@@ -25,12 +25,14 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 #: A module imports only from those before it.
 ORDER = [
     *("errors", "logs", "limits", "database", "bson_json", "fields", "schema", "query", "memory"),
+    *("commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "settings", "embedded", "permissions"),
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
     *("nested", "returned", "writing", "views"),
-    *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
+    *("auth", "middleware", "api", "monitor", "probes"),
+    *("catalog", "cors", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]
 
