@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from time import localtime, strftime, time
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -22,25 +25,34 @@ JSON = "json"
 STYLES = (AUTO, HUMAN, JSON)
 
 logger = logging.getLogger("falcorest")
+access_logger = logging.getLogger("falcorest.access")
+
+#: Writes the line of a request: a message and its facts.
+AccessLog: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 
 #: The facts that a message of ours has in it already.
 _SAID = frozenset({"method", "route", "status", "request_id"})
 
 
-def configure(style: str) -> None:
+def configure(style: str) -> AccessLog:
     """Write the log to standard error, unless the process has its own idea of logging.
 
     Args:
         style: One of :data:`STYLES`; AUTO is HUMAN on a terminal and JSON elsewhere.
+
+    Returns:
+        What writes the lines of requests.
     """
-    if logging.getLogger().handlers:
-        return
-    if style == AUTO:
-        style = HUMAN if sys.stderr.isatty() else JSON
-    handler = logging.StreamHandler()
-    handler.setFormatter(HumanFormatter() if style == HUMAN else JSONFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logger.setLevel(logging.INFO)
+    root = logging.getLogger()
+    if not root.handlers:
+        if style == AUTO:
+            style = HUMAN if sys.stderr.isatty() else JSON
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Formatter(human_line if style == HUMAN else json_line))
+        root.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    formatter = root.handlers[0].formatter
+    return formatter.write_access if isinstance(formatter, _Formatter) else log_access
 
 
 def log(
@@ -84,64 +96,87 @@ def log_exception(level: int, message: str, *arguments: object, error: BaseExcep
     log(logger, level, message % arguments, {}, error)
 
 
-class JSONFormatter(logging.Formatter):
-    """Writes a record as one JSON object on one line, in ASCII."""
+def log_access(message: str, fields: Mapping[str, Any]) -> None:
+    """Log the line of a request through :mod:`logging`."""
+    log(access_logger, logging.INFO, message, fields)
+
+
+class _Formatter(logging.Formatter):
+    """Formats records as lines.
+
+    Args:
+        line: Makes one of them.
+    """
+
+    def __init__(self, line: Callable[[float, str, str, str, Mapping[str, Any]], str]) -> None:
+        super().__init__()
+        self._line = line
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = {
-            "time": f"{when[:-6]}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if said := _exception(record):
-            line["exception"] = said
-        try:
-            written = orjson.dumps(line).decode()
-        except orjson.JSONEncodeError:
-            written = ""
+        """Return the line of a record, with what was raised."""
+        fields = getattr(record, "fields", {})
+        if record.exc_text is None and record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = _traceback(record.exc_info[1])
+        if record.exc_text:
+            fields = {**fields, "exception": record.exc_text}
+        level = record.levelname.lower()
+        return self._line(record.created, level, record.name, record.getMessage(), fields)
+
+    def write_access(self, message: str, fields: Mapping[str, Any]) -> None:
+        """Write the line of a request.
+
+        PERF: through logging, it takes a sixth of all that a request takes.
+        """
+        line = self._line(time(), "info", access_logger.name, message, fields)
+        # NOTE: in one piece, so that the lines of several workers don't mix. Where nobody can
+        # be told, logging says nothing either.
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), f"{line}\n".encode("ascii", "backslashreplace"))
+
+
+def json_line(when: float, level: str, name: str, message: str, fields: Mapping[str, Any]) -> str:
+    """Return one JSON object on one line, in ASCII."""
+    moment = datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")
+    line = {
+        "time": f"{moment[:-6]}Z",
+        "level": level,
+        "logger": name,
+        "message": message,
+        **fields,
+    }
+    try:
         # PERF: mostly it is ASCII.
-        if not written.isascii() or not written or "\x7f" in written:
-            # APPSEC: line breaks that aren't ASCII, and what writes from right to left.
-            written = json.dumps(line, default=str).replace("\x7f", "\\u007f")
-        return written
+        written = orjson.dumps(line).decode()
+        if written.isascii() and "\x7f" not in written:
+            return written
+    except orjson.JSONEncodeError:
+        pass
+    # APPSEC: with line breaks that aren't ASCII, and what writes from right to left, escaped.
+    return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
-class HumanFormatter(logging.Formatter):
-    """Writes a record as a line of text, with a traceback below it where there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        when = self.formatTime(record, "%H:%M:%S")
-        facts = [
-            f"{name}={_fact(value)}"
-            for name, value in getattr(record, "fields", {}).items()
-            if name not in _SAID and value is not None
-        ]
-        said = _printable(record.getMessage())
-        line = " ".join([when, record.levelname, said, *facts])
-        exception = _exception(record)
-        return f"{line}\n{exception}" if exception else line
+def human_line(when: float, level: str, name: str, message: str, fields: Mapping[str, Any]) -> str:
+    """Return a line of text; a traceback stands below it."""
+    facts = [
+        f"{fact}={_quoted(value)}"
+        for fact, value in fields.items()
+        if fact not in _SAID and fact != "exception" and value is not None
+    ]
+    moment = strftime("%H:%M:%S", localtime(when))
+    line = " ".join([moment, level.upper(), _printable(message), *facts])
+    return f"{line}\n{fields['exception']}" if "exception" in fields else line
 
 
-def _fact(value: Any) -> str:
+def _quoted(value: Any) -> str:
     text = str(value)
-    return text if text.isprintable() and not {" ", '"', "="} & set(text) else json.dumps(text)
+    plain = text.isprintable() and not {" ", '"', "="} & set(text)
+    return text if plain else json.dumps(text).replace("\x7f", "\\u007f")
 
 
 def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _exception(record: logging.LogRecord) -> str:
-    if record.exc_text is None and record.exc_info and record.exc_info[1] is not None:
-        record.exc_text = _traceback(record.exc_info[1])
-    return record.exc_text or ""
 
 
 def _traceback(error: BaseException) -> str:

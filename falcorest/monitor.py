@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import Any
@@ -12,10 +11,8 @@ from pymongo.monitoring import CommandListener, ConnectionPoolListener
 
 from falcorest.caller import caller_of
 from falcorest.commands import Commands, Spent, request_id_of
-from falcorest.logs import log
+from falcorest.logs import AccessLog, log_access
 from falcorest.metrics import Metrics, route_of
-
-logger = logging.getLogger("falcorest.access")
 
 #: How long a command of the database may take before it is logged, in milliseconds.
 SLOW_MS = 500
@@ -35,13 +32,18 @@ class Monitor:
         api.add_view(MetricsView(monitor), "/metrics")
 
     Args:
-        access_log: Whether each request has a line in the log ``falcorest.access``.
+        access_log: Writes the line of each request, by default through :mod:`logging`; None
+            for no lines.
         metrics: Whether figures are kept.
         slow_ms: From how many milliseconds on a command of the database is logged.
     """
 
     def __init__(
-        self, *, access_log: bool = True, metrics: bool = True, slow_ms: int = SLOW_MS
+        self,
+        *,
+        access_log: AccessLog | None = log_access,
+        metrics: bool = True,
+        slow_ms: int = SLOW_MS,
     ) -> None:
         self._access_log = access_log
         self.metrics = Metrics() if metrics else None
@@ -95,7 +97,7 @@ class Monitor:
         seconds = perf_counter() - begun
         if self.metrics is not None:
             self.metrics.observe_request(req, resp.status, seconds)
-        if self._access_log and logger.isEnabledFor(logging.INFO):
+        if self._access_log is not None:
             route = route_of(req)
             request_id = request_id_of(req)
             fields = {
@@ -113,7 +115,7 @@ class Monitor:
             if not complete:
                 fields["complete"] = False
             message = f"{req.method} {route} {resp.status_code} (request {request_id or '-'})"
-            log(logger, logging.INFO, message, fields)
+            self._access_log(message, fields)
 
 
 class _Watched:

@@ -111,12 +111,12 @@ def worker_app(settings: Settings, served: list[Served], demo: bool, parent: int
         demo: Whether a database in memory, where every start begins anew, gets the sample.
         parent: The process of ``falcorest serve``; the worker ends with it.
     """
-    configure(settings.log)
+    access_log = configure(settings.log)
     if os.getpid() != parent:
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
-    monitor = monitor_of(settings)
+    monitor = monitor_of(settings, access_log)
     database = open_database(settings, monitor)
     if settings.engine == IN_MEMORY:
         prepare(settings, database, demo=demo)

@@ -28,7 +28,7 @@ from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
-from falcorest.logs import configure
+from falcorest.logs import AccessLog, configure, log_access
 from falcorest.methods import ALL, READING
 from falcorest.monitor import Monitor
 from falcorest.probes import LiveView, MetricsView, ReadyView
@@ -64,8 +64,7 @@ def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
             "the embedded one runs under falcorest serve only."
         )
     settings = with_secret(settings)
-    configure(settings.log)
-    monitor = monitor_of(settings)
+    monitor = monitor_of(settings, configure(settings.log))
     database = open_database(settings, monitor)
     try:
         served = resolve_collections(settings, database)
@@ -91,10 +90,17 @@ def with_secret(settings: Settings) -> Settings:
     return settings.replace(jwt_secret_key=secrets.token_hex(32))
 
 
-def monitor_of(settings: Settings) -> Monitor:
-    """Return what sees the requests, as the settings want it."""
+def monitor_of(settings: Settings, access_log: AccessLog = log_access) -> Monitor:
+    """Return what sees the requests, as the settings want it.
+
+    Args:
+        settings: The settings.
+        access_log: Writes the lines of requests, if there shall be any.
+    """
     return Monitor(
-        access_log=settings.access_log, metrics=settings.metrics, slow_ms=settings.slow_ms
+        access_log=access_log if settings.access_log else None,
+        metrics=settings.metrics,
+        slow_ms=settings.slow_ms,
     )
 
 
