@@ -22,6 +22,7 @@ from falcorest.catalog import resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
+from falcorest.logs import configure
 from falcorest.metrics import shared
 from falcorest.query import Document
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
@@ -129,6 +130,7 @@ def serve(
 ) -> None:
     """Serve the database that is configured, or an embedded one."""
     settings = load_settings()
+    configure(settings.log)
     run = Run(server, host, port, workers, threads, settings.max_body_bytes)
     check_run(run, settings)
     run = run.bound()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -46,12 +47,12 @@ class Commands(CommandListener):
     """Listens to the commands of a client.
 
     Args:
-        slow_ms: From how many milliseconds on a command is logged.
+        slow_ms: From how many milliseconds on a command is logged; 0 is never.
         observe: Is told of each command: its name, its seconds, whether it succeeded.
     """
 
     def __init__(self, slow_ms: int, observe: Callable[[str, float, bool], None] | None) -> None:
-        self._slow_micros = slow_ms * 1000
+        self._slow_micros = slow_ms * 1000 or math.inf
         self._observe = observe
         self.spent: ContextVar[Spent | None] = ContextVar("spent", default=None)
         self._sent: ContextVar[Mapping[str, Any]] = ContextVar("sent")

@@ -6,15 +6,14 @@ They go through :mod:`logging`: ``falcorest`` says what went wrong and what was 
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
-from time import localtime, strftime, time
+from time import gmtime, localtime, strftime, time
 from typing import Any, TypeAlias
 
 import orjson
@@ -127,18 +126,20 @@ class _Formatter(logging.Formatter):
 
         PERF: through logging, it takes a sixth of all that a request takes.
         """
-        line = self._line(time(), "info", access_logger.name, message, fields)
-        # NOTE: in one piece, so that the lines of several workers don't mix. Where nobody can
-        # be told, logging says nothing either.
-        with suppress(OSError, ValueError):
-            os.write(sys.stderr.fileno(), f"{line}\n".encode("ascii", "backslashreplace"))
+        line = self._line(time(), "info", "falcorest.access", message, fields)
+        try:
+            # NOTE: in one piece, so that the lines of several workers don't mix.
+            os.write(2, line.encode() + b"\n")
+        except OSError:
+            # NOTE: nobody is there to read it, or to be told of that.
+            return
 
 
 def json_line(when: float, level: str, name: str, message: str, fields: Mapping[str, Any]) -> str:
     """Return one JSON object on one line, in ASCII."""
-    moment = datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")
+    second, rest = divmod(when, 1)
     line = {
-        "time": f"{moment[:-6]}Z",
+        "time": f"{_utc(second)}.{int(rest * 1000):03}Z",
         "level": level,
         "logger": name,
         "message": message,
@@ -155,6 +156,11 @@ def json_line(when: float, level: str, name: str, message: str, fields: Mapping[
     return json.dumps(line, default=str).replace("\x7f", "\\u007f")
 
 
+@functools.lru_cache(maxsize=2)
+def _utc(second: float) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+
+
 def human_line(when: float, level: str, name: str, message: str, fields: Mapping[str, Any]) -> str:
     """Return a line of text; a traceback stands below it."""
     facts = [
@@ -162,8 +168,9 @@ def human_line(when: float, level: str, name: str, message: str, fields: Mapping
         for fact, value in fields.items()
         if fact not in _SAID and fact != "exception" and value is not None
     ]
-    moment = strftime("%H:%M:%S", localtime(when))
-    line = " ".join([moment, level.upper(), _printable(message), *facts])
+    line = " ".join(
+        [strftime("%H:%M:%S", localtime(when)), level.upper(), _printable(message), *facts]
+    )
     return f"{line}\n{fields['exception']}" if "exception" in fields else line
 
 

@@ -35,7 +35,7 @@ class Monitor:
         access_log: Writes the line of each request, by default through :mod:`logging`; None
             for no lines.
         metrics: Whether figures are kept.
-        slow_ms: From how many milliseconds on a command of the database is logged.
+        slow_ms: From how many milliseconds on a command of the database is logged; 0 is never.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Monitor:
         slow_ms: int = SLOW_MS,
     ) -> None:
         self._access_log = access_log
+        self._slow_ms = slow_ms
         self.metrics = Metrics() if metrics else None
         observe = None if self.metrics is None else self.metrics.observe_command
         self._commands = Commands(slow_ms, observe)
@@ -53,7 +54,10 @@ class Monitor:
     @property
     def listeners(self) -> list[CommandListener | ConnectionPoolListener]:
         """What a ``MongoClient`` takes as ``event_listeners``."""
-        return [self._commands, *([] if self.metrics is None else [self.metrics])]
+        if self.metrics is not None:
+            return [self._commands, self.metrics]
+        # PERF: telling of each command takes the driver some time.
+        return [self._commands] if self._access_log or self._slow_ms else []
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Begin with a request."""
@@ -71,7 +75,8 @@ class Monitor:
             resp.stream = _Watched(stream, self, req, resp)
         else:
             body = resp.data
-            self.end(req, resp, None if body is None else len(body))
+            size = 0 if req.method == "HEAD" else None if body is None else len(body)
+            self.end(req, resp, size)
         self._commands.spent.set(None)
 
     def resume(self, req: falcon.Request) -> None:
@@ -100,12 +105,13 @@ class Monitor:
         if self._access_log is not None:
             route = route_of(req)
             request_id = request_id_of(req)
+            status = resp.status_code
             fields = {
                 "request_id": request_id,
                 "user": caller_of(req).username,
                 "method": req.method,
                 "route": route,
-                "status": resp.status_code,
+                "status": status,
                 "duration_ms": round(seconds * 1000, 3),
                 "database_ms": round(spent.seconds * 1000, 3),
                 "operations": spent.operations,
@@ -114,7 +120,7 @@ class Monitor:
             }
             if not complete:
                 fields["complete"] = False
-            message = f"{req.method} {route} {resp.status_code} (request {request_id or '-'})"
+            message = f"{req.method} {route} {status} (request {request_id or '-'})"
             self._access_log(message, fields)
 
 

@@ -189,6 +189,8 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         blocking_threads=run.threads,
         websockets=False,
         log_level=LogLevels.warning,
+        # NOTE: so that what it says is written as the rest of the log is.
+        log_dictconfig={"loggers": {"_granian": {}, "granian.access": {}}},
         respawn_failed_workers=True,
         workers_kill_timeout=_GRACE_SECONDS,
     )
@@ -240,6 +242,14 @@ def _when_listening(run: Run, ready: Callable[[], None]) -> None:
 
 def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from gunicorn.app.base import BaseApplication
+    from gunicorn.glogging import Logger
+
+    class Log(Logger):  # type: ignore[misc]
+        def setup(self, cfg: Any) -> None:
+            super().setup(cfg)
+            # NOTE: so that what it says is written as the rest of the log is.
+            self.error_log.handlers.clear()
+            self.error_log.propagate = True
 
     def when_ready(arbiter: Any) -> None:
         # NOTE: for gunicorn, SIGINT means not to wait for requests in flight.
@@ -261,6 +271,7 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 "worker_class": "gthread",
                 "graceful_timeout": _GRACE_SECONDS,
                 "loglevel": "warning",
+                "logger_class": Log,
                 "proc_name": "falcorest",
                 # NOTE: the most that it takes; long filters need it.
                 "limit_request_line": 8190,

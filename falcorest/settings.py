@@ -128,6 +128,7 @@ def _origins(names: list[str]) -> None:
 
 
 _POSITIVE = _up_to(MOST)
+_NOT_NEGATIVE = validate.Range(min=0, max=MOST, error=f"A whole number from 0 to {MOST} is needed.")
 _NOT_EMPTY = validate.Length(min=1, error="It must not be empty.")
 
 
@@ -386,8 +387,8 @@ SETTINGS: tuple[Setting, ...] = (
         "slow_ms",
         "int",
         500,
-        "From how many milliseconds on an operation of the database is logged as slow.",
-        checks=(_POSITIVE,),
+        "From how many milliseconds on a command of the database is logged as slow; 0 is never.",
+        checks=(_NOT_NEGATIVE,),
     ),
     Setting(
         "FALCOREST_METRICS",
