@@ -30,6 +30,7 @@ setup(
         "gunicorn>=25.1",
         "marshmallow>=4.0",
         "orjson>=3.10",
+        "prometheus_client>=0.21",
         "PyJWT>=2.12",
         "pymongo>=4.15",
         "python-dotenv>=1.0",

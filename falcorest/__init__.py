@@ -10,6 +10,7 @@ from falcorest.auth import AuthenticationBase
 from falcorest.compression import Compression
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
 from falcorest.limits import Limits
+from falcorest.monitor import Monitor
 from falcorest.query import Query
 from falcorest.resource import Resource
 from falcorest.schema import Schema
@@ -25,6 +26,7 @@ __all__ = [
     "FalcoRest",
     "FalcorestError",
     "Limits",
+    "Monitor",
     "Problem",
     "Query",
     "Resource",

@@ -30,6 +30,8 @@ from falcorest.indexing import (
     declared_in_views,
     summary,
 )
+from falcorest.logs import configure
+from falcorest.metrics import shared
 from falcorest.query import Document
 from falcorest.routes import route_table
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
@@ -138,6 +140,7 @@ def serve(
 ) -> None:
     """Serve the database that is configured, or an embedded one."""
     settings = load_settings()
+    configure(settings.log)
     limits = settings.limits
     bodies = (limits.max_body_bytes, limits.max_import_bytes)
     run = Run(server, host, port, workers, threads, *bodies)
@@ -154,7 +157,7 @@ def serve(
             if not signals.stop_late():
                 show(*shown)
 
-        with _ends_with(running):
+        with _ends_with(running), shared(run.workers):
             run_server(run, load, ready)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
@@ -82,7 +82,9 @@ _TIMED_OUT = {50, 262, 202}
 _NOT_ALLOWED = {13, 18, 8000}
 
 
-def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
+def connect(
+    uri: str, name: str | None, *, timeout_ms: int, listeners: Sequence[Any] = ()
+) -> MongoDatabase:
     """Return a database; nothing is sent to it yet.
 
     Args:
@@ -90,6 +92,7 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
         name: Name of the database; None takes the one that the URI names.
         timeout_ms: How long to wait for the database, in milliseconds. ``socketTimeoutMS`` and
             the like in the URI win.
+        listeners: Told of what the client does, see :mod:`pymongo.monitoring`.
 
     Raises:
         ConfigurationError: The URI is malformed, or no database is named.
@@ -113,6 +116,7 @@ def connect(uri: str, name: str | None, *, timeout_ms: int) -> MongoDatabase:
             datetime_conversion=DatetimeConversion.DATETIME_AUTO,
             tz_aware=False,
             unicode_decode_error_handler="replace",
+            event_listeners=listeners,
             uuidRepresentation="unspecified",
             **ours,
         )

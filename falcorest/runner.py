@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import os
 import signal
 import socket
@@ -25,7 +24,8 @@ from falcorest.demo import fill
 from falcorest.embedded import die_with_parent
 from falcorest.errors import ConfigurationError
 from falcorest.limits import Limits
-from falcorest.server import build_app, open_database
+from falcorest.logs import configure
+from falcorest.server import build_app, monitor_of, open_database
 from falcorest.settings import IN_MEMORY, Settings
 
 SERVERS = ("granian", "gunicorn", "waitress")
@@ -114,17 +114,16 @@ def worker_app(settings: Settings, served: list[Served], demo: bool, parent: int
         demo: Whether a database in memory, where every start begins anew, gets the sample.
         parent: The process of ``falcorest serve``; the worker ends with it.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="[%(levelname)s] %(name)s: %(message)s", stream=sys.stderr
-    )
+    access_log = configure(settings.log)
     if os.getpid() != parent:
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
-    database = open_database(settings)
+    monitor = monitor_of(settings, access_log)
+    database = open_database(settings, monitor)
     if settings.engine == IN_MEMORY:
         prepare(settings, database, demo=demo)
-    return build_app(settings, database, served)
+    return build_app(settings, database, served, monitor)
 
 
 def prepare(settings: Settings, database: MongoDatabase, *, demo: bool) -> list[Served]:
@@ -193,6 +192,8 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         blocking_threads=run.threads,
         websockets=False,
         log_level=LogLevels.warning,
+        # NOTE: so that what it says is written as the rest of the log is.
+        log_dictconfig={"loggers": {"_granian": {}, "granian.access": {}}},
         respawn_failed_workers=True,
         workers_kill_timeout=_GRACE_SECONDS,
     )
@@ -244,6 +245,14 @@ def _when_listening(run: Run, ready: Callable[[], None]) -> None:
 
 def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from gunicorn.app.base import BaseApplication
+    from gunicorn.glogging import Logger
+
+    class Log(Logger):  # type: ignore[misc]
+        def setup(self, cfg: Any) -> None:
+            super().setup(cfg)
+            # NOTE: so that what it says is written as the rest of the log is.
+            self.error_log.handlers.clear()
+            self.error_log.propagate = True
 
     def when_ready(arbiter: Any) -> None:
         # NOTE: for gunicorn, SIGINT means not to wait for requests in flight.
@@ -265,6 +274,7 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 "worker_class": "gthread",
                 "graceful_timeout": _GRACE_SECONDS,
                 "loglevel": "warning",
+                "logger_class": Log,
                 "proc_name": "falcorest",
                 # NOTE: the most that it takes; long filters need it.
                 "limit_request_line": 8190,

@@ -30,7 +30,10 @@ from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
 from falcorest.indexes import build_in_memory
+from falcorest.logs import AccessLog, configure, log_access
 from falcorest.methods import ALL, READING
+from falcorest.monitor import Monitor
+from falcorest.probes import LiveView, MetricsView, ReadyView
 from falcorest.resource import Resource
 from falcorest.settings import (
     DEFAULT_DATABASE,
@@ -63,14 +66,15 @@ def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
             "the embedded one runs under falcorest serve only."
         )
     settings = with_secret(settings)
-    database = open_database(settings)
+    monitor = monitor_of(settings, configure(settings.log))
+    database = open_database(settings, monitor)
     try:
         served = resolve_collections(settings, database)
     finally:
         if settings.engine == EXTERNAL:
             database.client.close()
-            database = open_database(settings)
-    return build_app(settings, database, served)
+            database = open_database(settings, monitor)
+    return build_app(settings, database, served, monitor)
 
 
 def with_secret(settings: Settings) -> Settings:
@@ -88,14 +92,34 @@ def with_secret(settings: Settings) -> Settings:
     return settings.replace(jwt_secret_key=secrets.token_hex(32))
 
 
-def open_database(settings: Settings) -> MongoDatabase:
-    """Return the database that the settings name."""
+def monitor_of(settings: Settings, access_log: AccessLog = log_access) -> Monitor:
+    """Return what sees the requests, as the settings want it.
+
+    Args:
+        settings: The settings.
+        access_log: Writes the lines of requests, if there shall be any.
+    """
+    return Monitor(
+        access_log=access_log if settings.access_log else None,
+        metrics=settings.metrics,
+        slow_ms=settings.slow_ms,
+    )
+
+
+def open_database(settings: Settings, monitor: Monitor | None = None) -> MongoDatabase:
+    """Return the database that the settings name.
+
+    Args:
+        settings: The settings.
+        monitor: Sees what is sent to it.
+    """
+    listeners = () if monitor is None else monitor.listeners
     uri = settings.mongodb_uri or settings.embedded_uri
     name = settings.database
     if settings.engine != EXTERNAL:
         name = name or DEFAULT_DATABASE
     assert uri is not None
-    database = connect(uri, name, timeout_ms=settings.timeout_ms)
+    database = connect(uri, name, timeout_ms=settings.timeout_ms, listeners=listeners)
     try:
         database[settings.user_collection]
     except InvalidName as error:
@@ -104,10 +128,21 @@ def open_database(settings: Settings) -> MongoDatabase:
 
 
 def build_app(
-    settings: Settings, database: MongoDatabase, served: list[Served]
+    settings: Settings,
+    database: MongoDatabase,
+    served: list[Served],
+    monitor: Monitor | None = None,
 ) -> falcon.App[Any, Any]:
-    """Make the application for collections that have been found."""
-    app: falcon.App[Any, Any] = falcon.App(middleware=[RequestIds()])
+    """Make the application for collections that have been found.
+
+    Args:
+        settings: The settings.
+        database: Where they are.
+        served: What is served.
+        monitor: That with which the database was opened.
+    """
+    monitor = monitor or monitor_of(settings)
+    app: falcon.App[Any, Any] = falcon.App(middleware=[monitor, RequestIds()])
     if settings.cors_origins:
         app.add_middleware(CORS(settings.cors_origins, credentials=settings.cors_credentials))
     if settings.compression:
@@ -136,6 +171,10 @@ def build_app(
     api.add_view(MeView(users, authentication), "/me")
     if settings.registration == "open":
         api.add_view(RegisterView(users, settings.max_body_bytes), "/register")
+    api.add_view(LiveView(), "/health/live")
+    api.add_view(ReadyView(database), "/health/ready")
+    if settings.metrics:
+        api.add_view(MetricsView(monitor), "/metrics")
     return app
 
 

@@ -25,6 +25,7 @@ from marshmallow import ValidationError, validate
 from falcorest.errors import ConfigurationError
 from falcorest.indexes import Index, read_indexes
 from falcorest.limits import LIMITS, MOST, Limit, Limits
+from falcorest.logs import AUTO, STYLES
 from falcorest.policy import RULES, Policy
 from falcorest.query import is_path
 
@@ -130,6 +131,7 @@ def _origins(names: list[str]) -> None:
 
 _HEADER = re.compile(r"[\x20-\x7e]*")
 _POSITIVE = _up_to(MOST)
+_NOT_NEGATIVE = validate.Range(min=0, max=MOST, error=f"A whole number from 0 to {MOST} is needed.")
 _NOT_EMPTY = validate.Length(min=1, error="It must not be empty.")
 
 
@@ -401,6 +403,39 @@ SETTINGS: tuple[Setting, ...] = (
         "with 503. A stream waits as long for each of its batches.",
         checks=(_POSITIVE,),
     ),
+    Setting(
+        "FALCOREST_LOG",
+        "log",
+        "str",
+        AUTO,
+        "How the log is written to standard error: ``json``, one object a line; ``human``; or "
+        "``auto``, which is ``human`` on a terminal and ``json`` elsewhere.",
+        checks=(validate.OneOf(STYLES, error=f"It is one of {', '.join(STYLES)}."),),
+    ),
+    Setting(
+        "FALCOREST_ACCESS_LOG",
+        "access_log",
+        "bool",
+        True,
+        "Gives each request a line in the log.",
+        "``true``",
+    ),
+    Setting(
+        "FALCOREST_SLOW_MS",
+        "slow_ms",
+        "int",
+        500,
+        "From how many milliseconds on a command of the database is logged as slow; 0 is never.",
+        checks=(_NOT_NEGATIVE,),
+    ),
+    Setting(
+        "FALCOREST_METRICS",
+        "metrics",
+        "bool",
+        True,
+        "Keeps figures, and serves them to everybody at ``/metrics``.",
+        "``true``",
+    ),
 )
 
 
@@ -468,6 +503,10 @@ class Settings(Limits):
     compression: bool = True
     cors_origins: list[str] = field(default_factory=list)
     cors_credentials: bool = False
+    log: str = AUTO
+    access_log: bool = True
+    slow_ms: int = 500
+    metrics: bool = True
     embedded_uri: str | None = None
     resources: Mapping[str, ResourceSettings] = field(default_factory=dict)
 

@@ -32,7 +32,7 @@ from falcorest.keyset import Cursors
 from falcorest.limits import Limits
 from falcorest.lines import Body
 from falcorest.links import link_header
-from falcorest.logs import log_exception
+from falcorest.logs import log, logger
 from falcorest.methods import Method
 from falcorest.permissions import PERMISSIONS, Permissions, overridden
 from falcorest.planning import IndexedService
@@ -568,5 +568,7 @@ def read_json(
 def log_failure(req: falcon.Request, error: Exception) -> None:
     """Log what went wrong with a request, under its id."""
     request_id = getattr(req.context, "request_id", "-")
-    message = "%s %s failed (request %s)"
-    log_exception(logging.ERROR, message, req.method, ascii(req.path), request_id, error=error)
+    # APPSEC: the template of the route, because the path may hold an id.
+    fields = {"request_id": request_id, "method": req.method, "route": req.uri_template}
+    message = f"{req.method} {req.uri_template} failed (request {request_id})"
+    log(logger, logging.ERROR, message, fields, error)

@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError
 from falcorest.embedded import engine, find_mongod
 from falcorest.errors import ConfigurationError
 from falcorest.runner import prepare
-from falcorest.server import build_app, open_database
+from falcorest.server import build_app, monitor_of, open_database
 from falcorest.settings import Settings
 from tests.support import SECRET, Api, clean_environment, free_port
 from tests.watching import MONITOR
@@ -123,7 +123,8 @@ def make_api(used_databases: dict[str, list[str]]) -> Iterator[MakeApi]:
             **settings,
         }
         configured = Settings(**settings)
-        database = open_database(configured)
+        monitor = monitor_of(configured)
+        database = open_database(configured, monitor)
         made.append((database, uri, usual))
         if collections != "*" and not uri.startswith("mongomock"):
             present = database.list_collection_names()
@@ -131,7 +132,7 @@ def make_api(used_databases: dict[str, list[str]]) -> Iterator[MakeApi]:
                 if collection not in present:
                     database.create_collection(collection)
         served = prepare(configured, database, demo=False)
-        return Api(build_app(configured, database, served), database, configured)
+        return Api(build_app(configured, database, served, monitor), database, configured)
 
     yield make
     for database, uri, usual in made:

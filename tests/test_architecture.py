@@ -25,15 +25,16 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 #: A module imports only from those before it.
 ORDER = [
     *("errors", "preconditions", "preferences", "logs", "limits", "database", "bson_json"),
-    *("patches", "fields", "schema", "query", "memory", "keyset"),
+    *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "serializer", "attributes", "naming", "filtering", "selecting"),
     *("stored", "declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
     *("resource", "related", "reading", "nested", "returned", "writing", "conditional"),
     *("tables", "formats", "lines", "imports", "views", "idempotency"),
-    *("auth", "middleware", "api", "catalog", "compression", "cors", "server", "demo", "runner"),
-    *("scaffold", "indexing", "terminal", "index_report", "routes", "targets", "cli"),
+    *("auth", "middleware", "api", "monitor", "probes", "catalog", "compression", "cors"),
+    *("server", "demo", "runner", "scaffold"),
+    *("indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]
 
 

@@ -122,6 +122,10 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
         [("true", True), ("false", False)],
     ),
     "FALCOREST_TIMEOUT_MS": ("timeout_ms", 5000, [("1", 1), ("250", 250)]),
+    "FALCOREST_LOG": ("log", "auto", [("json", "json"), ("human", "human"), ("auto", "auto")]),
+    "FALCOREST_ACCESS_LOG": ("access_log", True, [("true", True), ("off", False)]),
+    "FALCOREST_SLOW_MS": ("slow_ms", 500, [("0", 0), ("2000", 2000)]),
+    "FALCOREST_METRICS": ("metrics", True, [("true", True), ("off", False)]),
 }
 NUMBERS = [
     *("FALCOREST_TOKEN_SECONDS", "FALCOREST_MAX_LIMIT", "FALCOREST_MAX_AFFECTED"),
@@ -172,6 +176,7 @@ MALFORMED: list[tuple[str, str]] = [
         for name in (
             *("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS"),
             *("FALCOREST_REQUIRE_IF_MATCH", "FALCOREST_COMPRESSION"),
+            *("FALCOREST_ACCESS_LOG", "FALCOREST_METRICS"),
         )
         for value in ("", "perhaps", "2")
     ),
@@ -179,6 +184,8 @@ MALFORMED: list[tuple[str, str]] = [
     *(("FALCOREST_JSON", value) for value in ("", "relaxed", "Plain")),
     *(("FALCOREST_CORS_ORIGINS", value) for value in BAD_ORIGINS),
     *((one.setting, str(one.most + 1)) for one in LIMITS),
+    *(("FALCOREST_SLOW_MS", value) for value in ("", "-1", "1.5", "many")),
+    *(("FALCOREST_LOG", value) for value in ("", "JSON", "off", "text")),
     *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),
 ]
 
