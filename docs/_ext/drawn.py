@@ -122,7 +122,7 @@ def limits() -> str:
             f":confval:`{one.setting}`",
             literal(str(one.default)),
             one.help,
-            f"{literal(one.code)}, {CODES[one.code][0]}" if one.code else "it is counted no further",
+            f"{literal(one.code)}, {CODES[one.code][0]}" if one.code else "a lower bound",
         )
         for one in LIMITS
     ]
