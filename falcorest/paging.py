@@ -336,14 +336,13 @@ def serves_whole_order(condition: Filter, sort: Sort, indexes: Sequence[Index]) 
         if index.orders and (length := _reach(index, whole, equal))
     ]
     if asked:
-        serving = [index.fields for index in indexes if _reach(index, asked, equal)]
+        serving = [_taken(one.fields, equal) for one in indexes if _reach(one, asked, equal)]
     else:
-        # NOTE: no index at all is what a list without filter and sort is read by.
+        # NOTE: without filter and sort, no index at all is what a list is read by.
         paths = set(filter_paths(condition))
-        serving = [(), *(index.fields for index in indexes if index.fields[0][0] in paths)]
-    return all(
-        any(_taken(one, equal) <= _taken(other, equal) for other in complete) for one in serving
-    )
+        by_filter = (one.fields for one in indexes if one.fields[0][0] in paths - {"_id"})
+        serving = [set(), *({one[0][0], *_taken(one, equal)} for one in by_filter)]
+    return all(any(one <= _taken(other, equal) for other in complete) for one in serving)
 
 
 def _reach(index: Index, sort: Sort, equal: set[str]) -> int:

@@ -123,7 +123,7 @@ def limits() -> str:
             f":confval:`{one.setting}`",
             literal(str(one.default)),
             one.help,
-            f"{literal(one.code)}, {CODES[one.code][0]}" if one.code else "no more is counted",
+            f"{literal(one.code)}, {CODES[one.code][0]}" if one.code else "a lower bound",
         )
         for one in LIMITS
     ]

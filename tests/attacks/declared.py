@@ -28,8 +28,11 @@ from pymongo import MongoClient
 from falcorest import Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase
+from falcorest.dialects.base import COUNTS
+from tests.attacks.cursors import some_cursor
 from tests.attacks.trial import Episode, Side, Trial, in_some_format
 from tests.declared import DeclaredApi
+from tests.support import SECRET
 
 Document = dict[str, Any]
 Database = dict[str, list[Document]]
@@ -221,7 +224,7 @@ def _view(resource: type[Resource], served: Sequence[Any], **more: Any) -> type[
 
 def open_declared(database: Any) -> DeclaredApi:
     """Serve everything from a database."""
-    return DeclaredApi(database).register(
+    return DeclaredApi(database, secret=SECRET).register(
         posts=_view(PostResource, _UPDATES),
         whole_posts=_view(PostResource, _REPLACES),
         private_posts=_view(PostResource, _UPDATES, authentication_methods=[ByHeader]),
@@ -446,11 +449,19 @@ class DeclaredGenerator:
             asked.append(self.one(hostile))
         if not bulk and self.chance(0.3):
             asked.append(self.one(("_limit=2", "_limit=3&_skip=1", "_limit=0", "_skip=2")))
+        order = ""
         if not bulk and self.chance(0.3):
             order = {"posts": "-title,number", "users": "email", "people": "-name"}.get(
                 kind, "title"
             )
             asked.append(f"_order_by={order}")
+        if not bulk and self.chance(0.2):
+            stored = {"-title": ("title", -1), "number": ("n", 1), "-name": ("name", -1)}
+            sort = [stored.get(one, (one, 1)) for one in order.split(",") if one]
+            text = some_cursor(self.random, kind, sort, [*USERS, "a"])
+            asked.append(self.one((f"_after={text}", f"_before={text}", "_after=", "_before=x")))
+        if not bulk and self.chance(0.15):
+            asked.append(f"_count={self.one((*COUNTS, 'all'))}")
         if not bulk and self.chance(0.2):
             asked.append(f"_fields={self.names(kind)}")
         return "&".join(quote(one, safe="=&%,$") for one in asked)

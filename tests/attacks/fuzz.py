@@ -231,6 +231,8 @@ _TYPED_SEEDS = (
     'and=(a.eq[str]."q,)\\"\\\\",b.eq[str].)&nor=(a.size[int].0)',
     "_projection=a,b.c,d&_sort=(a:ascending),(b.c:descending)&_limit=5&_skip=10",
     "a=%C3%A9+x%2B&%62=%ff",
+    "_after=&_limit=5&_count=exact",
+    "_before=AAAA-_&_sort=(a:descending)&_count=estimated",
 )
 _TYPED_ITEM_SEEDS = ("_projection=a", "_projection=a,b.c,d.0.e", "_projection=%C3%A9+x%2B")
 _TYPED_WORDS = (
@@ -248,6 +250,7 @@ _SUFFIX_SEEDS = (
     "price__in=1.50,2&key=00000000-0000-0000-0000-000000000001&money__gte=1E5",
     "owner=6195b0eb829a2784b4459a01&id__in=6195b0eb829a2784b4459a01&tags__exists=true",
     "_limit=5&_skip=1&_fields=text,number&_order_by=-text,number",
+    "_limit=5&_after=AAAA-_&_count=capped",
     "_fields=_all&text__endswith=.*%5E$",
 )
 _SUFFIX_ITEM_SEEDS = ("_fields=text", "_fields=text,number,_all", "_fields=%C3%A9+x%2B,text")

@@ -20,6 +20,7 @@ from falcon.testing import Result
 
 from falcorest.auth import TokenIssuer
 from falcorest.errors import CODES
+from tests.attacks.cursors import HOSTILE_VALUES, cursor
 from tests.live.processes import Running, serving
 from tests.support import SECRET, assert_problem, clean_environment
 from tests.watching import MONITOR, snapshot
@@ -112,6 +113,37 @@ _QUERIES = [
     _get("what is around a hidden field", "supplier=exists[bool].true", "policy.field", 403),
     _get("a hidden field in a sort", "_sort=(cost:ascending)", "policy.field", 403),
     _get("a hidden field in a projection", "_projection=name,cost", "policy.field", 403),
+    _get(
+        "a hidden field in a sort, by cursor", "_sort=(cost:ascending)&_after=", "policy.field", 403
+    ),
+    _get("a count of what is hidden", "cost=gt[int].5&_count=exact", "policy.field", 403),
+    _get(
+        "a cursor of a hidden field",
+        f"_after={cursor('rockets', [('cost', 1)], [5, 'd1'])}",
+        "query.invalid_cursor",
+    ),
+    _get(
+        "a cursor of another resource",
+        f"_after={cursor('notes', [], ['d1'])}",
+        "query.invalid_cursor",
+    ),
+    _get("a cursor of 30,000 characters", f"_after={'A' * 30_000}", "query.invalid_cursor"),
+    _get(
+        "a cursor that is signed and too long",
+        f"_before={cursor('rockets', [], ['x' * 3000])}",
+        "query.invalid_cursor",
+    ),
+    _get("a cursor of NULs", "_after=%00%00%00", "query.invalid_cursor"),
+    _get("a cursor and a number", "_after=&_skip=1", "query.invalid_cursor"),
+    *(
+        _get(
+            f"a cursor that is signed, with {value!r} in it",
+            f"_after={cursor('rockets', [], [value])}",
+            "query.invalid_cursor",
+        )
+        for value in HOSTILE_VALUES
+    ),
+    _get("a count of $where", "_count=$where", "query.invalid_count"),
 ]
 
 _WRITES = [
@@ -219,6 +251,11 @@ DECLARED_ATTACKS: tuple[Attack, ...] = (
             ("_order_by=secret", "policy.field"),
             ("_order_by=$title", "query.invalid_sort"),
             ("_skip=9223372036854775808", "query.invalid_skip"),
+            ("_order_by=secret&_after=", "policy.field"),
+            (f"_after={cursor('posts', [('secret', 1)], [5, 'd1'])}", "query.invalid_cursor"),
+            (f"_before={cursor('posts', [], [{'$gt': 1}])}", "query.invalid_cursor"),
+            ("_after=x", "query.invalid_cursor"),
+            ("_count=$where", "query.invalid_count"),
         )
     ),
     *(

@@ -7,6 +7,7 @@ lists included; most of them are such as are accepted.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from urllib.parse import quote
 from bson import ObjectId
 
 from falcorest import bson_json
+from falcorest.dialects.base import COUNTS
 from falcorest.hints import format_id
+from tests.attacks.cursors import hostile_cursor, some_cursor
 from tests.attacks.world import CALLERS, IDS, SECRETS, Cast, sees
 
 
@@ -441,7 +444,9 @@ class Generator:
             return "PATCH", where, self.json(self.one(_HOSTILE_BODIES)), None
         group = "(" * self.one((2, 30, 3000)) + "cost.eq[int].1"
         strange: list[tuple[str, str]] = [("or", group), ("_limit", "-1"), ("_sort", "(a:up)")]
-        strange += [("_skip", str(2**63)), ("_after", "1"), ("_projection", "$cost")]
+        strange += [("_skip", str(2**63)), ("_projection", "$cost"), ("_count", "all")]
+        parameter = self.one(("_after", "_before"))
+        strange += [(parameter, hostile_cursor(self.random, self.resource))] * 3
         return self.one(("GET", "PATCH")), self._asking([self.one(strange)]), b"{}", None
 
     # ---------------------------------------------------------------------------- where and which
@@ -524,7 +529,20 @@ class Generator:
             parameters.append(("_limit", self.one(("0", "1", "2", "3", "4", "50"))))
         if self.chance(0.15):
             parameters.append(("_skip", self.one(("0", "1", "2", "9"))))
+        elif self.chance(0.25):
+            parameters.append(self.cursor(dict(parameters).get("_sort", "")))
+        if self.chance(0.15):
+            parameters.append(("_count", self.one(COUNTS)))
         return parameters
+
+    def cursor(self, sort: str) -> tuple[str, str]:
+        """Return a parameter that says where a page begins or ends."""
+        asked = [
+            (path, 1 if direction == "ascending" else -1)
+            for path, direction in re.findall(r"\(([^:]*):(\w+)\)", sort)
+        ]
+        text = some_cursor(self.random, self.resource, asked, IDS)
+        return self.one(("_after", "_before")), text if self.chance(0.8) else ""
 
     def projection(self) -> str:
         names = [self.field()[0] for _ in range(self.random.randint(1, 3))]

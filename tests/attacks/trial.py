@@ -15,12 +15,15 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from falcon.testing import Result
 
+from tests.attacks.cursors import values_in
+
 _OID = re.compile(r"[0-9a-f]{24}")
 # NOTE: in a cell of CSV, quotes are doubled, or a date stands alone.
 _NOW = re.compile(
     r'(?:\{"+\$date"+:"+)?([0-9]{4}-[0-9T:.-]+)Z(?:"+\})?'
     r'|\{"+\$timestamp"+:\{"+t"+:([0-9]+),"+i"+:[0-9]+\}\}'
 )
+_CURSOR = re.compile(r"(?<=[?&]_after=)[\w-]+|(?<=[?&]_before=)[\w-]+")
 _DAY = 24 * 3600
 
 
@@ -107,6 +110,7 @@ class Side(Generic[R]):
 
     def neutral(self, text: str) -> str:
         """Return a text with the ids that the server made numbered, and its dates left out."""
+        text = _CURSOR.sub(lambda match: f"{values_in(match[0])}", text)
         return _NOW.sub(_neutral_date, _OID.sub(self._neutral_id, text))
 
     def _neutral_id(self, match: re.Match[str]) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from falcorest.paging import Total
 from falcorest.policy import Policy
 from falcorest.protection import Protection
 from falcorest.reading import Reader
 from falcorest.rows import Rows
+from falcorest.service import CollectionService
 from falcorest.writing import Writer
 from tests.attacks import declared
 from tests.attacks.two_databases import PolicyTrial, two_apis
@@ -72,6 +74,11 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 
 #: What is left out of the policy: where, and what does something else in its place.
 HOLES: dict[str, tuple[type, str, Any]] = {
+    "counts what isn't there": (
+        CollectionService,
+        "_count",
+        lambda self, query: Total(self.collection.count_documents({}), "exact"),
+    ),
     "filters by what is hidden": (Protection, "check_query", _nothing),
     "shows what is hidden": (Protection, "shown", lambda self, documents: documents),
     "creates with what is hidden": (Protection, "check_new", _nothing),
