@@ -15,8 +15,8 @@ import falcon
 #: The smallest answer that is compressed, in bytes.
 SMALLEST = 1024
 
-#: PERF: JSON gets little smaller at higher levels, which take twice as long.
-LEVEL = 4
+#: PERF: at 6, JSON gets 7 % smaller and takes more than twice as long.
+LEVEL = 3
 
 #: To zlib, this means gzip.
 _GZIP = zlib.MAX_WBITS | 16
@@ -52,6 +52,9 @@ class Compression:
                 resp.set_header("ETag", etag)
         if status in _BODILESS or status < 200 or not _is_compressible(resp):
             return
+        data = resp.render_body()
+        if data is None and resp.stream is None:
+            return
         resp.append_header("Vary", "Accept-Encoding")
         # PERF: mostly there is no such header, or it is a short one.
         accept = req.env.get("HTTP_ACCEPT_ENCODING")
@@ -60,16 +63,13 @@ class Compression:
         gzip, identity = qualities(accept)
         if not gzip or gzip < (identity or 0):
             return
-        data = resp.render_body()
         if data is not None:
             if len(data) < SMALLEST and identity != 0:
                 return
             resp.text = None
             resp.data = zlib.compress(data, LEVEL, _GZIP)
-        elif resp.stream is not None:
-            resp.stream = _compressed(resp.stream)
         else:
-            return
+            resp.stream = _compressed(resp.stream)
         resp.delete_header("Content-Length")
         resp.set_header("Content-Encoding", "gzip")
         etag = _tag(resp.get_header("ETag"))

@@ -46,9 +46,9 @@ def choose(accept: str, *, of_list: bool) -> str:
     except falcon.InvalidMediaType:
         found = ""
     if not found:
-        names = " or ".join(served.values())
+        names = ", ".join(served.values())
         raise NotAcceptable(
-            "accept.unsupported", f"The answer is {names}, which the Accept header doesn't allow."
+            "accept.unsupported", f"The Accept header allows nothing of what is served: {names}."
         )
     return served[found]
 

@@ -98,8 +98,8 @@ class ResourceView(View, Permissions):
             resources where there is a schema, else the typed one.
         limits: How much a request may ask for. A dialect that is given has its own, as
             ``TypedDialect(limits=…)``.
-        plain_json: Whether BSON's types are written as :mod:`falcorest.plain_json` does, not as
-            Extended JSON.
+        plain_json: Whether BSON's types are written as plain JSON, with hexadecimal ids, ISO 8601
+            dates and the like, and not as Extended JSON.
 
     Args:
         name: The name of the resource.

@@ -72,12 +72,12 @@ def test_every_answer_can_be_read_by_listed_origins_only(
             # NOTE: there is one document to delete.
             continue
         result = ask(cors_api, answer, origin)
-        assert result.headers["vary"] == "Origin"
+        assert "Origin" in result.headers["vary"].split(", ")
         assert access(result) == {}
     if answer[0] == "DELETE" and answer[4] == 204:
         cors_api.rockets.insert_one({"_id": 1})
     result = ask(cors_api, answer, APP)
-    assert result.headers["vary"] == "Origin"
+    assert "Origin" in result.headers["vary"].split(", ")
     assert access(result) == {
         "access-control-allow-origin": APP,
         "access-control-expose-headers": ", ".join(READ),
@@ -112,7 +112,7 @@ def test_a_preflight_needs_no_login_and_says_what_is_served(
         result = preflight(api, url, method=method)
         assert result.status_code == 200
         assert result.content == b""
-        assert result.headers["vary"] == "Origin"
+        assert "Origin" in result.headers["vary"].split(", ")
         granted = access(result)
         assert set(granted.pop("access-control-allow-methods").split(", ")) >= methods - {"HEAD"}
         assert granted == {
@@ -126,7 +126,8 @@ def test_a_preflight_needs_no_login_and_says_what_is_served(
 
 def test_a_preflight_of_another_origin_is_granted_nothing(cors_api: Api) -> None:
     result = preflight(cors_api, "/api/rockets", OTHER)
-    assert (result.headers["vary"], access(result)) == ("Origin", {})
+    assert "Origin" in result.headers["vary"].split(", ")
+    assert access(result) == {}
 
 
 def test_a_preflight_for_nothing_is_not_found(cors_api: Api) -> None:
@@ -141,7 +142,7 @@ def test_every_origin(make_api: MakeApi) -> None:
         result = api.get("/api/rockets", headers={"Origin": origin})
         assert result.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in result.headers
-        assert result.headers["vary"] == "Origin"
+        assert "Origin" in result.headers["vary"].split(", ")
     assert "access-control-allow-origin" not in api.get("/api/rockets").headers
     assert "access-control-allow-methods" in preflight(api, "/api/rockets", OTHER).headers
 
@@ -171,4 +172,4 @@ def test_it_is_off_unless_origins_are_listed(make_api: MakeApi) -> None:
         api.get("/api/nothing", headers={"Origin": APP}),
     ):
         assert access(result) == {}
-        assert "vary" not in result.headers
+        assert "Origin" not in result.headers.get("vary", "")

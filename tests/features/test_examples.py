@@ -40,6 +40,10 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "cors/cors.sh": {"FALCOREST_CORS_ORIGINS": "https://app.example.com"},
     "errors/problem.sh": {},
     "idempotency/keys.sh": {},
+    "formats/compression.sh": {},
+    "formats/lists.sh": {},
+    "formats/plain.sh": {"FALCOREST_JSON": "plain"},
+    "import/import.sh": {},
     "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
     "paging/after.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
@@ -368,6 +372,23 @@ def test_client(files: list[Path], tmp_path: Path, environment: dict[str, str]) 
     with serve(tmp_path, "--demo", environment=environment) as server:
         done = subprocess.run(
             [sys.executable, "-W", "error", client, server.url, "ada"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == out.read_text()
+
+
+@pytest.mark.live
+@runs("formats/lines.py", "formats/lines.out")
+def test_lines(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    program, out = files
+    with serve(tmp_path, "--demo", environment=environment) as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", program, f"{server.url}/api/rocket_engines?_limit=3"],
             env=environment,
             capture_output=True,
             text=True,

@@ -25,6 +25,7 @@ from bson import (
     MaxKey,
     MinKey,
     ObjectId,
+    Regex,
     Timestamp,
 )
 from bson.codec_options import CodecOptions, DatetimeConversion
