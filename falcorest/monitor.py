@@ -74,9 +74,7 @@ class Monitor:
         if stream is not None and req.method != "HEAD" and not hasattr(stream, "read"):
             resp.stream = _Watched(stream, self, req, resp)
         else:
-            body = resp.data
-            size = 0 if req.method == "HEAD" else None if body is None else len(body)
-            self.end(req, resp, size)
+            self.end(req, resp, _size(req, resp))
         self._commands.spent.set(None)
 
     def resume(self, req: falcon.Request) -> None:
@@ -122,6 +120,13 @@ class Monitor:
                 fields["complete"] = False
             message = f"{req.method} {route} {status} (request {request_id or '-'})"
             self._access_log(message, fields)
+
+
+def _size(req: falcon.Request, resp: falcon.Response) -> int | None:
+    """Return how many bytes the body of an answer has; None for what isn't written yet."""
+    if resp.data is not None and req.method != "HEAD":
+        return len(resp.data)
+    return None if resp.text is not None or resp.media is not None else 0
 
 
 class _Watched:

@@ -223,13 +223,15 @@ def _load_in_granian(load: Callable[[], App]) -> App:
 
 
 def _pass_on_sigterm() -> None:
-    """Wait for SIGTERM and tell granian's handler of it until that has stopped the worker."""
+    """Wait for SIGTERM and tell granian's handler of it, as soon as that is there."""
     signal.sigwait({signal.SIGTERM})
-    while True:
+    # NOTE: before it is, there is that of the parent. And it may be told once only: told again
+    # while requests in flight are finished, it waits forever, and the whole worker with it.
+    handler: Any = None
+    while getattr(handler, "__module__", "") != "granian._signals":
+        time.sleep(0.01)
         handler = signal.getsignal(signal.SIGTERM)
-        if callable(handler):
-            handler(signal.SIGTERM, None)
-        time.sleep(0.1)
+    handler(signal.SIGTERM, None)
 
 
 def _when_listening(run: Run, ready: Callable[[], None]) -> None:
