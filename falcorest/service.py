@@ -315,7 +315,8 @@ class CollectionService(Finder):
         indexes = list(new)
         try:
             if new:
-                self.collection.insert_many(list(new.values()), ordered=False)
+                documents = list(new.values())
+                self.collection.insert_many(documents, ordered=False, **self._in_transaction())
         except BulkWriteError as error:
             refused |= {indexes[index]: problem for index, problem in refusals(error).items()}
         except (BSONError, OverflowError, PyMongoError) as error:
@@ -332,7 +333,7 @@ class CollectionService(Finder):
         refused: dict[int, FalcorestError] = {}
         for index, document in documents.items():
             try:
-                self.collection.insert_one(document)
+                self.collection.insert_one(document, **self._in_transaction())
             except (BSONError, OverflowError, PyMongoError) as error:
                 refused[index] = translate(error, write=True)
         return refused
