@@ -30,18 +30,8 @@ ORDER = [
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
     *("nested", "returned", "writing", "tables", "formats", "lines", "imports", "views"),
-    *(
-        "auth",
-        "middleware",
-        "api",
-        "catalog",
-        "compression",
-        "cors",
-        "server",
-        "demo",
-        "runner",
-        "scaffold",
-    ),
+    *("compression",),
+    *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]
 

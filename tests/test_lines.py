@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from falcon import Request, testing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falcorest.errors import ContentTooLarge
@@ -34,6 +34,7 @@ def body_of(pieces: Sequence[bytes], max_bytes: int = 1000) -> Body:
 PIECES = st.lists(st.text("ab\n", max_size=12).map(str.encode), max_size=8)
 
 
+@settings(deadline=None)
 @given(PIECES)
 def test_lines_dont_depend_on_pieces(pieces: list[bytes]) -> None:
     lines = b"".join(pieces).split(b"\n")
@@ -44,6 +45,7 @@ def test_lines_dont_depend_on_pieces(pieces: list[bytes]) -> None:
     assert body_of(pieces).whole() == b"".join(pieces)
 
 
+@settings(deadline=None)
 @given(PIECES)
 def test_no_more_is_read_than_there_may_be(pieces: list[bytes]) -> None:
     size = sum(map(len, pieces))

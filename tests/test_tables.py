@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falcorest import bson_json
@@ -18,6 +18,7 @@ VALUES = TEXTS | st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
 JSON = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS, JSON), max_size=4), st.tuples(TEXTS, TEXTS, TEXTS))
 def test_what_is_written_is_read_back(
     rows: list[tuple[str, str, Any]], names: tuple[str, str, str]
