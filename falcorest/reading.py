@@ -277,7 +277,7 @@ class Reader:
     @property
     def changes_dump(self) -> bool:
         """Whether a hook has a say in what is shown."""
-        return not self.resource.overridden.isdisjoint(_DUMPING)
+        return not self.resource.overridden.isdisjoint(DUMPING)
 
     def dump(self, documents: Sequence[Document]) -> list[dict[str, Any] | None]:
         """Return documents as they are shown, in order; None is left out."""
@@ -456,7 +456,8 @@ class Reader:
         return document
 
 
-_DUMPING = ("serialize", "handle_serialization_error")
+#: The hooks that have a say in what is shown.
+DUMPING = ("serialize", "handle_serialization_error")
 
 
 def _unknown_field(api: str, available: Iterable[str]) -> QueryError:

@@ -349,7 +349,8 @@ class CollectionService(Pager):
         indexes = list(new)
         try:
             if new:
-                self.collection.insert_many(list(new.values()), ordered=False)
+                documents = list(new.values())
+                self.collection.insert_many(documents, ordered=False, **self._in_transaction())
         except BulkWriteError as error:
             refused |= {indexes[index]: problem for index, problem in refusals(error).items()}
         except (BSONError, OverflowError, PyMongoError) as error:
@@ -366,7 +367,7 @@ class CollectionService(Pager):
         refused: dict[int, FalcorestError] = {}
         for index, document in documents.items():
             try:
-                self.collection.insert_one(document)
+                self.collection.insert_one(document, **self._in_transaction())
             except (BSONError, OverflowError, PyMongoError) as error:
                 refused[index] = translate(error, write=True)
         return refused

@@ -20,7 +20,7 @@ from falcorest.declaration import Declaration
 from falcorest.errors import QueryError
 from falcorest.naming import EMBEDDED
 from falcorest.query import Query
-from falcorest.reading import Reader
+from falcorest.reading import DUMPING, Reader
 from falcorest.streams import DocumentStream
 
 _SPECIAL = re.compile('[",\r\n]')
@@ -176,7 +176,8 @@ def _declared(work: Reader) -> list[Column]:
     columns: dict[Place, None] = {}
     for declaration, names in work.selected():
         # NOTE: what a hook shows in the place of an object is its own affair.
-        places = _names(declaration, names) if work.changes_dump else _places(declaration, names)
+        hooked = work.changes_dump or not declaration.resource.overridden.isdisjoint(DUMPING)
+        places = _names(declaration, names) if hooked else _places(declaration, names)
         columns |= dict.fromkeys(places)
     return [Column(".".join(place), place) for place in columns]
 

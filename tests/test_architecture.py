@@ -31,8 +31,8 @@ ORDER = [
     *("dialects", "links", "serializer", "attributes", "naming", "filtering", "selecting"),
     *("stored", "declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
     *("resource", "related", "reading", "nested", "returned", "writing", "conditional"),
-    *("tables", "formats", "lines", "imports", "views", "idempotency"),
-    *("auth", "middleware", "api", "monitor", "probes", "catalog", "compression", "cors"),
+    *("tables", "formats", "lines", "imports", "views", "idempotency", "compression"),
+    *("auth", "middleware", "api", "monitor", "probes", "catalog", "cors"),
     *("server", "demo", "runner", "scaffold"),
     *("indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]
