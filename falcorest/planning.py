@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from falcorest.database import MongoDatabase, Transactions, in_memory, operation
 from falcorest.errors import ConfigurationError, QueryError
+from falcorest.keyset import whole_order
 from falcorest.memory.matching import is_condition
 from falcorest.policy import Policy
 from falcorest.query import Document, Filter, Page, Query
@@ -84,8 +85,10 @@ class IndexedService(CollectionService):
         # NOTE: where a page begins makes no difference to what serves it.
         condition = self._condition(replace(query, keyset=None))
         sort = query.sort
-        if query.keyset is not None and (query.sort or query.keyset.parameter is not None):
-            sort = self._order(query) or sort
+        by_cursor = query.keyset is not None and query.keyset.parameter is not None
+        # NOTE: where the policy adds the _id to a sort, no index of it is asked for.
+        if by_cursor and len(self._sort(replace(query, keyset=None))) == len(sort):
+            sort = whole_order(sort)
         if (query.filter or sort) and not self._is_served(query, condition, sort):
             raise QueryError("query.no_index", _refusal(query.filter, sort))
 

@@ -235,4 +235,5 @@ def parse_count(value: str) -> str:
 def page_at(query_string: str, limit: int, place: Place | None) -> str:
     """Return the query string of another page of a list; see :meth:`Dialect.page_at`."""
     kept = [(name, value) for name, value in pairs(query_string) if name not in _PAGING]
-    return urlencode([*kept, ("_limit", limit), *([place] if place else [])])
+    changed = [*kept, ("_limit", limit), *([place] if place else [])]
+    return urlencode(changed, safe="(),:")

@@ -610,9 +610,6 @@ def test_a_request_is_one_command_where_nothing_is_overridden(
     api = make_declared(database=database, posts=PostView)
     shown = api.create("/posts", {"title": "a"})
     assert commands.names() == ["insert"]
-    api.get("/posts")
-    # NOTE: once a minute.
-    assert commands.names() == ["listIndexes", "find"]
     place = f"/posts/{shown['id']}"
     for method, url, body, command in (
         ("GET", "/posts", ..., "find"),

@@ -46,6 +46,7 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "import/import.sh": {},
     "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
     "paging/after.sh": {},
+    "paging/count.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
     "paging/paging.sh": {},
     "queries/queries.sh": {"FALCOREST_REGEX": "true"},
