@@ -13,7 +13,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -383,7 +383,7 @@ class ResourceSettings:
     max_limit: int | None = None
     max_affected: int | None = None
     rules: Mapping[str, Any] = field(default_factory=dict)
-    indexes: tuple[Index, ...] = ()
+    indexes: Sequence[Index] = ()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ import os
 from typing import ClassVar
 
 import falcon
-from falcorest import FalcoRest, Resource, ResourceView, Schema, fields, methods
 from marshmallow import fields as ma
 from pymongo import MongoClient
+
+from falcorest import FalcoRest, Resource, ResourceView, Schema, fields, methods
 
 client = MongoClient(os.environ["MONGODB_URI"])
 app = falcon.App()

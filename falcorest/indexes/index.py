@@ -46,7 +46,8 @@ class Index:
     """An index that is declared.
 
     Attributes:
-        keys: Stored names, paths perhaps, each with 1, -1 or one of :data:`KINDS`.
+        keys: Stored names, paths perhaps, each with 1, -1, or one of ``text``,
+            ``2dsphere`` and ``hashed``.
         unique: Whether no two documents have the same values.
         sparse: Whether documents that have none of the fields are left out.
         expire_after_seconds: How long after the date in its field a document is removed.
