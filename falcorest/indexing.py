@@ -73,7 +73,7 @@ def declared_in_views(views: Iterable[View]) -> Declared:
         ConfigurationError: Two resources declare for one collection what can't be at once, or a
             database is in memory.
     """
-    found: list[tuple[Collection[Document], tuple[Index, ...]]] = []
+    found: list[tuple[Collection[Document], Sequence[Index]]] = []
     for view in views:
         if not isinstance(view, ResourceView):
             continue
@@ -90,7 +90,7 @@ def declared_in_views(views: Iterable[View]) -> Declared:
     return _merged(found)
 
 
-def _merged(found: Iterable[tuple[Collection[Document], tuple[Index, ...]]]) -> Declared:
+def _merged(found: Iterable[tuple[Collection[Document], Sequence[Index]]]) -> Declared:
     merged: dict[Collection[Document], tuple[Index, ...]] = {}
     for collection, indexes in found:
         try:

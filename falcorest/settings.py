@@ -13,7 +13,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -461,7 +461,7 @@ class ResourceSettings:
     cache_control: str | None = None
     version_field: str | None = None
     rules: Mapping[str, Any] = field(default_factory=dict)
-    indexes: tuple[Index, ...] = ()
+    indexes: Sequence[Index] = ()
 
 
 @dataclass(frozen=True)

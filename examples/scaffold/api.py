@@ -44,6 +44,7 @@ class CustomerResource(Resource):
         "email": [ops.Exact, ops.In, ops.Startswith],
     }
     allowed_ordering = ("id", "-id", "email", "-email")
+    indexes: ClassVar = [{"keys": "email", "unique": True}]
 
 
 class CustomerView(ResourceView):

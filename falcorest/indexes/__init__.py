@@ -6,6 +6,7 @@ from falcorest.indexes.build import Progress, build, build_in_memory, reason
 from falcorest.indexes.comparison import (
     Compared,
     State,
+    as_declared,
     compare,
     is_usually_named,
     look,
@@ -18,6 +19,7 @@ __all__ = [
     "Index",
     "Progress",
     "State",
+    "as_declared",
     "build",
     "build_in_memory",
     "compare",

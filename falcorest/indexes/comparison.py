@@ -15,7 +15,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from falcorest.errors import ConfigurationError
-from falcorest.indexes.index import Index, default_name
+from falcorest.indexes.index import Index, default_name, read_indexes, word
 from falcorest.query import Document
 
 _NO_COLLECTION = 26
@@ -186,6 +186,32 @@ def _compare(
         if rivals
         else Compared(State.MISSING, index, None)
     )
+
+
+def as_declared(seen: Seen) -> list[Index]:
+    """Return the indexes of a collection as a Resource would declare them.
+
+    Those that can't be said, or not in full, are left out.
+    """
+    declared: list[Index] = []
+    for one in seen.indexes:
+        spec = one.spec
+        value = {
+            "keys": [word(path, order) for path, order in text_keys(spec)],
+            "unique": bool(spec.get("unique")),
+            "sparse": bool(spec.get("sparse")),
+            **({} if is_usually_named(spec) else {"name": one.name}),
+        }
+        if "expireAfterSeconds" in spec:
+            value["expire_after_seconds"] = _plain(spec["expireAfterSeconds"])
+        try:
+            index = Index.of(value)
+            read_indexes([*declared, index])
+        except ConfigurationError:
+            continue
+        if compare([index], seen)[0].state == State.PRESENT:
+            declared.append(index)
+    return declared
 
 
 def _traits(spec: Mapping[str, Any], inherited: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Index:
     """An index that is declared.
 
     Attributes:
-        keys: Stored names, paths perhaps, each with 1, -1 or one of :data:`KINDS`.
+        keys: Stored names, paths perhaps, each with 1, -1, or one of ``text``,
+            ``2dsphere`` and ``hashed``.
         unique: Whether no two documents have the same values.
         sparse: Whether documents that have none of the fields are left out.
         expire_after_seconds: How long after the date in its field a document is removed.
@@ -100,6 +101,11 @@ class Index:
         return tuple(path for path, _ in self.keys)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The keys as they are written."""
+        return tuple(word(path, order) for path, order in self.keys)
+
+    @property
     def kinds(self) -> frozenset[str]:
         """What it is beside ascending and descending."""
         return frozenset(order for _, order in self.keys if isinstance(order, str))
@@ -122,6 +128,11 @@ class Index:
             "name": self.name or default_name(self.keys),
             **{name: value for name, value in options.items() if value is not None},
         }
+
+
+def word(path: str, order: Any) -> str:
+    """Return a key as it is written."""
+    return f"{path}:{order}" if isinstance(order, str) else f"-{path}" if order == -1 else path
 
 
 def default_name(keys: Sequence[tuple[str, Any]]) -> str:

@@ -14,6 +14,9 @@ from pymongo.collection import Collection
 from falcorest.catalog import Served, find_collections, resolve_collections
 from falcorest.database import MongoDatabase, Translation, in_memory, operation, time_limit
 from falcorest.errors import ConfigurationError
+from falcorest.indexes import Index as DeclaredIndex
+from falcorest.indexes import as_declared
+from falcorest.indexes import look as look_at_indexes
 from falcorest.query import Document
 from falcorest.scaffold.shapes import Shape
 from falcorest.settings import ResourceSettings, Settings, is_resource_name
@@ -52,6 +55,7 @@ class Seen:
         total: How many there are, None if that isn't known.
         read_only: Whether it is a view.
         indexes: In the order of their names.
+        declared: Those that a Resource can declare.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Seen:
     total: int | None
     read_only: bool
     indexes: tuple[Index, ...]
+    declared: tuple[DeclaredIndex, ...] = ()
 
 
 def look(
@@ -158,8 +163,9 @@ def _look_at(database: MongoDatabase, served: Served, resource: str, sample: int
     for rule in _rules(options.get("validator")):
         shape.apply(rule)
     total = looked_at if looked_at < sample else max(_count(database, served.collection), looked_at)
-    indexes = _indexes(database, served.collection)
-    return Seen(served.collection, resource, shape, looked_at, total, False, indexes)
+    found = _indexes(database, served.collection)
+    declared = _declared(database, served.collection)
+    return Seen(served.collection, resource, shape, looked_at, total, False, found, declared)
 
 
 def _sample(collection: Collection[Document], size: int, *, indexed: bool) -> Iterator[Document]:
@@ -221,6 +227,11 @@ def _indexes(database: MongoDatabase, name: str) -> tuple[Index, ...]:
         )
         for _, index in found
     )
+
+
+@operation(time_limit)
+def _declared(database: MongoDatabase, name: str) -> tuple[DeclaredIndex, ...]:
+    return tuple(as_declared(look_at_indexes(database[name])))
 
 
 def _rules(validator: Any) -> Iterator[Any]:

@@ -374,7 +374,29 @@ class _Collection:
             lines += _lines(Group("filters: ClassVar = {", filters, "}"), 4)
         ordering = [word for name in self._ordering() for word in (name, f"-{name}")]
         lines += _lines(Group("allowed_ordering = (", list(map(literal, ordering)), ")"), 4)
+        indexes = list(self._indexes())
+        if indexes:
+            self._module.uses.add("ClassVar")
+            lines += _lines(Group("indexes: ClassVar = [", indexes, "]"), 4)
         return lines + self._embedding()
+
+    def _indexes(self) -> Iterator[Group | str]:
+        """Yield the indexes on fields of the schema."""
+        for index in self._seen.declared:
+            if any(path != "_id" and self._find(path) is None for path in index.paths):
+                continue
+            words = [literal(word) for word in index.words]
+            options: list[Group | str] = [
+                f"{literal(name)}: {literal(value)}"
+                for name in ("unique", "sparse", "expire_after_seconds", "name")
+                for value in [getattr(index, name)]
+                if value is not None and value is not False
+            ]
+            if options:
+                keys = [Group('"keys": [', words, "]")] if words[1:] else [f'"keys": {words[0]}']
+                yield Group("{", [*keys, *options], "}")
+            else:
+                yield Group("[", words, "]") if words[1:] else words[0]
 
     def _filters(self) -> dict[str, tuple[str, ...]]:
         """Return the operators of each filter, by API name."""

@@ -27,9 +27,11 @@ from falcorest.indexes import (
     read_indexes,
     reason,
 )
-from falcorest.indexing import compare_all
+from falcorest.indexing import compare_all, declared_in_views
+from falcorest.scaffold import scaffold
 from falcorest.server import build_app
-from falcorest.settings import ResourceSettings
+from falcorest.settings import ResourceSettings, Settings
+from falcorest.targets import views_of
 from tests.support import assert_problem
 
 pytestmark = pytest.mark.live
@@ -338,6 +340,46 @@ def test_in_memory_documents_that_break_an_index_are_told(make_api: Any) -> None
     settings = api.settings.replace(resources={"rockets": own})
     with pytest.raises(ConfigurationError, match=r"resources\.rockets\.indexes: several documents"):
         build_app(settings, api.database, [Served("rockets", "rocket_engines")])
+
+
+def test_a_scaffold_declares_what_is_there(rockets: Rockets, mongo_uri: str) -> None:
+    rockets.insert_one(
+        {
+            "a": 1,
+            "b": {"c": "x"},
+            "d": [1],
+            "e": "x",
+            "f-g": "y",
+            "h:i": 1,
+            "-j": 1,
+            "place": [1, 2],
+        }
+    )
+    rockets.create_index("a")
+    rockets.create_index([("b.c", 1), ("a", -1)], unique=True, name='odd "name"')
+    rockets.create_index("d", sparse=True, expireAfterSeconds=0)
+    rockets.create_index([("e", "text"), ("b.c", "text")])
+    rockets.create_index([("_id", "hashed")])
+    rockets.create_index("f-g", hidden=True)
+    # NOTE: these can't be said, or not in full, or are on nothing that the schema has.
+    rockets.create_index([("a", 2)])
+    rockets.create_index("e", partialFilterExpression={"a": 1})
+    rockets.create_index("e", name="folded", collation={"locale": "en", "strength": 2})
+    for name in ("h:i", "-j", "nowhere", "b.nowhere"):
+        rockets.create_index(name)
+    rockets.create_index([("place", "2d")])
+    database = rockets.database
+    settings = Settings(mongodb_uri=mongo_uri, database=database.name, collections_text="*")
+    names: dict[str, Any] = {"__name__": "scaffolded"}
+    exec(scaffold(settings, database), names)
+    views = views_of(names["create_app"](database))
+    (report,) = compare_all(declared_in_views(views or {}))
+    declared = {one.found.name: one.state for one in report.compared if one.declared and one.found}
+    assert declared == dict.fromkeys(
+        ["_id_hashed", "a_1", 'odd "name"', "d_1", "e_text_b.c_text", "f-g_1"],
+        State.PRESENT,
+    )
+    assert len([one for one in report.compared if one.state != State.EXTRA]) == len(declared)
 
 
 def test_a_view_has_none(rockets: Rockets) -> None:
