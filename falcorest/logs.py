@@ -153,7 +153,7 @@ def json_line(when: float, level: str, name: str, message: str, fields: Mapping[
     except orjson.JSONEncodeError:
         pass
     # APPSEC: with line breaks that aren't ASCII, and what writes from right to left, escaped.
-    return json.dumps(line, default=str).replace("\x7f", "\\u007f")
+    return json.dumps(line, default=str, separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
 @functools.lru_cache(maxsize=2)

@@ -124,9 +124,12 @@ class Monitor:
 
 def _size(req: falcon.Request, resp: falcon.Response) -> int | None:
     """Return how many bytes the body of an answer has; None for what isn't written yet."""
-    if resp.data is not None and req.method != "HEAD":
+    if req.method == "HEAD":
+        return 0
+    if resp.data is not None:
         return len(resp.data)
-    return None if resp.text is not None or resp.media is not None else 0
+    is_empty = resp.text is None and resp.media is None and resp.stream is None
+    return 0 if is_empty else None
 
 
 class _Watched:

@@ -248,6 +248,15 @@ def _when_listening(run: Run, ready: Callable[[], None]) -> None:
 def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from gunicorn.app.base import BaseApplication
     from gunicorn.glogging import Logger
+    from gunicorn.workers.gthread import ThreadWorker
+
+    class Worker(ThreadWorker):  # type: ignore[misc]
+        def set_accept_enabled(self, enabled: bool) -> None:
+            super().set_accept_enabled(enabled)
+            if not self.alive:
+                # NOTE: else clients would wait in line for a worker that doesn't come.
+                for listener in self.sockets:
+                    listener.close()
 
     class Log(Logger):  # type: ignore[misc]
         def setup(self, cfg: Any) -> None:
@@ -273,7 +282,7 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 else f"{run.address}:{run.port}",
                 "workers": run.workers,
                 "threads": run.threads,
-                "worker_class": "gthread",
+                "worker_class": Worker,
                 "graceful_timeout": _GRACE_SECONDS,
                 "loglevel": "warning",
                 "logger_class": Log,
@@ -305,8 +314,14 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
             if self.chunked and "CONTENT_LENGTH" in self.headers:
                 raise ParsingError("Content-Length and Transfer-Encoding")
 
+    stopping = threading.Event()
+
     class Channel(HTTPChannel):  # type: ignore[misc]
         parser_class = Parser
+
+        def readable(self) -> bool:
+            # NOTE: a connection that is kept alive gets no further requests in.
+            return bool((self.request is not None or not stopping.is_set()) and super().readable())
 
     server = create_server(
         load(),
@@ -322,15 +337,33 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
     )
     server.channel_class = Channel
 
-    def stop(signum: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(0)
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if not stopping.is_set():
+            stopping.set()
+            server.pull_trigger()
 
+    # NOTE: waitress itself would drop what it has not sent yet.
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     ready()
+    loop = functools.partial(
+        server.asyncore.loop, 1, server.adj.asyncore_use_poll, server._map, count=1
+    )
     try:
-        server.run()
+        while not stopping.is_set():
+            loop()
+        server.asyncore.dispatcher.close(server)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while any(map(_is_busy, server.active_channels.values())) and time.monotonic() < deadline:
+            loop()
     finally:
+        server.task_dispatcher.shutdown()
         server.close()
+
+
+def _is_busy(channel: Any) -> bool:
+    """Tell whether a connection of waitress has a request, or an answer, under way."""
+    return bool(channel.request is not None or channel.requests or channel.total_outbufs_len)
 
 
 def loader(settings: Settings, served: list[Served], *, demo: bool) -> Callable[[], App]:
