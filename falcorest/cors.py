@@ -23,8 +23,8 @@ SENT = (
 )
 #: What a page may read of an answer, beside its body.
 READ = (
-    *("ETag", "Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
-    "X-Total-Count",
+    *("Accept-Patch", "ETag", "Link", "Location", "Preference-Applied", "Retry-After"),
+    *("WWW-Authenticate", "X-Request-ID", "X-Total-Count"),
 )
 
 #: How long a browser may remember what it may send, in seconds. They cut it to two hours.
