@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 from falcorest.database import write_conflict
 from falcorest.errors import BodyError, NotFound
 from falcorest.finding import Changed, Expected
-from falcorest.patches import MergePatch, Patch, changes, is_same
+from falcorest.limits import Limits
+from falcorest.patches import MergePatch, Patch, changes, is_same, require_few
 from falcorest.preconditions import Preconditions, tag_of
 from falcorest.protection import forbidden
-from falcorest.query import WHOLE, Document
+from falcorest.query import Document
 from falcorest.writing import Writer
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ def write_known(
     identity: Any,
     preconditions: Preconditions | None,
     write: Callable[[Document | None], T],
+    permission: str = "has_change_permission",
     *,
     may_create: bool = False,
 ) -> T:
@@ -42,10 +44,12 @@ def write_known(
         identity: The ``_id``.
         preconditions: What has to hold of what a ``GET`` shows.
         write: Gets the document, whole; None if there is none.
+        permission: What is asked about the document before anything is said of it.
         may_create: Whether there may be none.
 
     Raises:
         NotFound: There is none, and it may not be made.
+        Forbidden: The caller may not write it.
         PreconditionFailed: A precondition doesn't hold.
         Conflict: Others wrote it again and again meanwhile.
     """
@@ -54,14 +58,15 @@ def write_known(
     while True:
         document = None
         try:
-            document, expected = work.service.as_stored(identity, work.readable(WHOLE))
+            document, expected = work.read_expecting(identity)
         except NotFound:
             if preconditions.if_match is not None or not may_create:
                 raise
             expected = Expected(identity, identity, None)
         else:
-            needed = preconditions.needs_tag
-            preconditions.require(tag_of(work.as_fetched(document)) if needed else None)
+            work.permit_write(permission, document)
+            shown = work.as_fetched(identity, document) if preconditions.needs_tag else None
+            preconditions.require(None if shown is None else tag_of(shown))
         try:
             with work.expecting(expected):
                 return write(document)
@@ -99,7 +104,11 @@ def put(work: Writer, identity: Any, body: Any, preconditions: Preconditions | N
     if preconditions is None:
         return work.put(identity, body)
     return write_known(
-        work, identity, preconditions, lambda document: work.put(identity, body), may_create=True
+        work,
+        identity,
+        preconditions,
+        lambda document: work.put(identity, deepcopy(body)),
+        may_create=True,
     )
 
 
@@ -108,7 +117,13 @@ def delete(work: Writer, identity: Any, preconditions: Preconditions | None) -> 
     if preconditions is None:
         work.delete(identity)
     else:
-        write_known(work, identity, preconditions, lambda document: work.delete(identity))
+        write_known(
+            work,
+            identity,
+            preconditions,
+            lambda document: work.delete(identity),
+            "has_delete_permission",
+        )
 
 
 def patch(
@@ -117,9 +132,18 @@ def patch(
     given: Patch,
     preconditions: Preconditions | None,
     *,
+    limits: Limits,
     returning: bool,
 ) -> Document | None:
     """Change one document by a patch, all of it or nothing.
+
+    Args:
+        work: Reads and writes for the caller.
+        identity: The ``_id``.
+        given: The patch.
+        preconditions: What has to hold.
+        limits: How many fields may change.
+        returning: Whether the document is wanted.
 
     Raises:
         BodyError: The document would be none that may be stored.
@@ -130,19 +154,19 @@ def patch(
         # PERF: what doesn't depend on the document is one statement.
         after = {name: one for name, one in given.body.items() if one is not None}
         gone = [name for name, one in given.body.items() if one is None]
-        body, absent = _update_of(work, dict.fromkeys(gone), after, gone)
+        body, absent = _update_of(work, dict.fromkeys(gone), after, gone, limits)
         return work.update(identity, body, absent=absent, returning=returning)
 
     def write(document: Document | None) -> Document | None:
         assert document is not None
-        before = work.patched(document)
+        before = work.patched(identity, document)
         after = given.apply(before)
         if type(after) is not dict:
             raise BodyError("body.invalid_patch", "The patch leaves no object.")
         gone = [name for name in before if name not in after]
         if isinstance(given, MergePatch):
             gone += [name for name, one in given.body.items() if one is None and name not in before]
-        body, absent = _update_of(work, before, after, gone)
+        body, absent = _update_of(work, before, after, gone, limits)
         return work.update(identity, body, absent=absent, returning=returning)
 
     return write_known(work, identity, preconditions, write)
@@ -163,12 +187,13 @@ def _require_seen(work: Writer, given: Patch) -> None:
 
 
 def _update_of(
-    work: Writer, before: dict[str, Any], after: dict[str, Any], gone: list[str]
+    work: Writer, before: dict[str, Any], after: dict[str, Any], gone: list[str], limits: Limits
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the body, and the names to be taken away, that make of a document another one."""
     if work.declaration.has_schema:
         return {name: one for name, one in after.items() if not is_same(before, name, one)}, gone
     changed, lost = changes(before, after)
+    require_few(len(changed) + len(lost), limits)
     if "_id" in changed or "_id" in lost:
         raise BodyError(
             "body.invalid_update",

@@ -18,6 +18,14 @@ from falcorest.schema import hides
 from falcorest.selecting import Selection, Selector
 from falcorest.stored import check_indexes
 
+#: The hooks that have a say in what is shown of one document.
+_SHOWING = frozenset(
+    (
+        *("get_object", "get_fields", "get_optional_fields"),
+        *("serialize", "handle_serialization_error"),
+    )
+)
+
 
 class Declaration(Names):
     """What a Resource class says.
@@ -54,6 +62,23 @@ class Declaration(Names):
         self.paths = tuple(path for path in self.stored_loaded if "." in path)
         self.loaded_names = frozenset(self.api[name] for name in loaded)
         self.read_only = frozenset(self.by_api) - self.loaded_names
+
+    def check_version(self) -> None:
+        """Check that no client can write the field that counts changes.
+
+        Raises:
+            ConfigurationError: One can.
+        """
+        kinds = [self, *map(self.of, self.children.values())]
+        loaded = {path.partition(".")[0] for kind in kinds for path in kind.stored_loaded}
+        if self.resource.version_field in loaded:
+            self.wrong("version_field", "clients could write it; make the field dump_only.")
+            self.require_no_problems()
+
+    @functools.cached_property
+    def is_shown_by_hooks(self) -> bool:
+        """Whether an author's hook has a say in what is shown, which may differ by the method."""
+        return any(not _SHOWING.isdisjoint(kind.overridden) for kind in self.known)
 
     @functools.cached_property
     def hiding(self) -> dict[str, ma.Field[Any]]:
@@ -122,6 +147,8 @@ def declare(resource: type[Attributes]) -> Declaration:
     declaration = Declaration(resource, known)
     for one in known.values():
         one.compile()
+    for one in known.values():
+        one.check_version()
     for kind, one in known.items():
         kind.declaration = one
     return declaration

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 from falcorest.bson_json import MAX_DEPTH, too_deep
@@ -25,10 +26,13 @@ MEDIA_TYPES = (MERGE_PATCH, JSON_PATCH)
 
 _OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
 
+_BAD_ESCAPE = re.compile(r"~(?![01])")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
-#: How many values one JSON Patch may write, move and copy.
+#: How many values one JSON Patch may write, move and copy, and how many characters of text, which
+#: is what a document may have.
 _MAX_COPIED = 100_000
+_MAX_CHARACTERS = 16 * 1024 * 1024
 
 
 class Patch(Protocol):
@@ -60,7 +64,9 @@ def read_patch(media_type: str, body: Any, limits: Limits) -> Patch:
     if media_type == MERGE_PATCH:
         if type(body) is not dict:
             raise BodyError("body.wrong_type", "A merge patch of a document is an object.")
-        return MergePatch(body)
+        given = MergePatch(body)
+        require_few(sum(1 for _ in given.paths()), limits)
+        return given
     if type(body) is not list:
         raise BodyError("body.wrong_type", "A JSON Patch is a list of operations.")
     if len(body) > limits.max_update_fields:
@@ -69,6 +75,18 @@ def read_patch(media_type: str, body: Any, limits: Limits) -> Patch:
             f"A JSON Patch may have {limits.max_update_fields} operations at the most.",
         )
     return JsonPatch([_Operation.read(index, one) for index, one in enumerate(body)])
+
+
+def require_few(count: int, limits: Limits) -> None:
+    """Refuse a patch that changes too many fields at once.
+
+    Raises:
+        BodyError: It does.
+    """
+    if count > limits.max_update_fields:
+        raise BodyError(
+            "body.too_complex", f"A patch may change {limits.max_update_fields} fields at the most."
+        )
 
 
 def is_object(value: Any) -> bool:
@@ -107,7 +125,8 @@ class MergePatch:
 
     def apply(self, document: dict[str, Any]) -> Any:
         """Return a document as it is after the change."""
-        return _merged(document, self.body)
+        # NOTE: what is made of it may be changed, and it may be applied again.
+        return _merged(document, deepcopy(self.body))
 
 
 def _merged(value: Any, patch: Any) -> Any:
@@ -141,7 +160,7 @@ class _Operation:
             raise _malformed(index, "an operation is an object")
         op = given.get("op")
         if type(op) is not str or op not in _OPERATIONS:
-            raise _malformed(index, f"op is one of {', '.join(_OPERATIONS)}, not {op!r}")
+            raise _malformed(index, f"op is one of {', '.join(_OPERATIONS)}")
         if op in {"add", "replace", "test"} and "value" not in given:
             raise _malformed(index, f"{op} needs a value")
         source = _pointer(index, given, "from") if op in {"move", "copy"} else []
@@ -155,11 +174,10 @@ def _pointer(index: int, given: dict[str, Any], name: str) -> list[str]:
     """Read a JSON Pointer (RFC 6901)."""
     text = given.get(name)
     if type(text) is not str or (text and not text.startswith("/")):
-        raise _malformed(index, f"{name} is a JSON Pointer, such as /a/b, not {text!r}")
+        raise _malformed(index, f"{name} is a JSON Pointer, such as /a/b")
     tokens = text.split("/")[1:]
-    for token in tokens:
-        if "~" in token.replace("~0", "").replace("~1", ""):
-            raise _malformed(index, f"{name} has a ~ that is neither ~0 nor ~1")
+    if _BAD_ESCAPE.search(text):
+        raise _malformed(index, f"{name} has a ~ that is neither ~0 nor ~1")
     return [token.replace("~1", "/").replace("~0", "~") for token in tokens]
 
 
@@ -192,7 +210,8 @@ class _Tree:
     def __init__(self, document: dict[str, Any]) -> None:
         # NOTE: so that the whole of it has a place like every part.
         self._root: dict[str, Any] = {"": deepcopy(document)}
-        self._left = _MAX_COPIED
+        self._values = _MAX_COPIED
+        self._characters = _MAX_CHARACTERS
 
     def after(self, operations: list[_Operation]) -> Any:
         for one in operations:
@@ -207,17 +226,14 @@ class _Tree:
 
     def _replace(self, one: _Operation) -> None:
         around, key = self._find(one, one.path)
-        self._bound(one, one.value)
-        around[key] = one.value
+        around[key] = self._copied(one, one.value)
 
     def _move(self, one: _Operation) -> None:
         self._put(one, self._take(one, one.source))
 
     def _copy(self, one: _Operation) -> None:
         around, key = self._find(one, one.source)
-        # NOTE: what is copied is counted before it is.
-        self._bound(one, around[key])
-        self._put(one, deepcopy(around[key]))
+        self._put(one, around[key])
 
     def _test(self, one: _Operation) -> None:
         around, key = self._find(one, one.path)
@@ -225,7 +241,7 @@ class _Tree:
             raise _conflict(one, f"{_written(one.path)} has another value")
 
     def _put(self, one: _Operation, value: Any) -> None:
-        self._bound(one, value)
+        value = self._copied(one, value)
         around, key = self._place(one, one.path)
         if type(around) is list:
             around.insert(key, value)
@@ -243,7 +259,7 @@ class _Tree:
             Conflict: There is no such place.
         """
         around, key = self._place(one, path)
-        if key not in (range(len(around)) if type(around) is list else around):
+        if not _has(around, key):
             raise _conflict(one, f"there is no {_written(path)}")
         return around, key
 
@@ -253,39 +269,48 @@ class _Tree:
         *parents, last = ["", *path]
         for parent in parents:
             key = _key(around, parent)
-            if key not in (range(len(around)) if type(around) is list else around):
+            if not _has(around, key):
                 raise _conflict(one, f"there is no {_written(path)}")
             around = around[key]
-        key = _key(around, last) if type(around) is list or is_object(around) else None
+        key = _key(around, last)
         if key is None:
             raise _conflict(one, f"there can't be a {_written(path)}")
         return around, key
 
-    def _bound(self, one: _Operation, value: Any) -> None:
-        """Refuse to put too much into a place."""
+    def _copied(self, one: _Operation, value: Any) -> Any:
+        """Return a copy of what is put into a place, unless it is too much."""
         level, values = len(one.path) + 1, [value]
+        # NOTE: what is copied is counted before it is.
         while values:
-            self._left -= len(values)
-            if self._left < 0:
+            objects = [value for value in values if type(value) is dict]
+            lists = [value for value in values if type(value) is list]
+            texts = chain((text for text in values if type(text) is str), *objects)
+            self._values -= len(values)
+            self._characters -= sum(map(len, texts))
+            if self._values < 0 or self._characters < 0:
                 raise BodyError(
                     "body.too_complex",
-                    f"A JSON Patch may write, move and copy {_MAX_COPIED} values at the most.",
+                    f"A JSON Patch may write, move and copy {_MAX_COPIED} values, and "
+                    f"{_MAX_CHARACTERS} characters, at the most.",
                 )
-            if level > MAX_DEPTH:
+            if (objects or lists) and level > MAX_DEPTH:
                 raise too_deep()
             level += 1
-            values = [
-                item
-                for value in values
-                if type(value) in (dict, list)
-                for item in (value.values() if type(value) is dict else value)
-            ]
+            values = [*chain.from_iterable(one.values() for one in objects), *chain(*lists)]
+        return deepcopy(value)
+
+
+def _has(around: Any, key: Any) -> bool:
+    """Tell whether an object or a list has something under a key that :func:`_key` returns."""
+    if key is None:
+        return False
+    return bool(key < len(around)) if type(around) is list else key in around
 
 
 def _key(around: Any, part: str) -> Any:
     """Return the key that a part of a pointer stands for; None for one that can't be."""
     if type(around) is not list:
-        return part
+        return part if is_object(around) else None
     if part == "-":
         return len(around)
     if _INDEX.fullmatch(part) is None:

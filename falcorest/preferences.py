@@ -12,9 +12,8 @@ import falcon
 MINIMAL = "minimal"
 REPRESENTATION = "representation"
 
-_RETURN = re.compile(
-    r'(?:^|,)[ \t]*return[ \t]*=[ \t]*"?(minimal|representation)"?[ \t]*(?=[,;]|$)', re.I
-)
+#: One preference of a list; what is in quotes may have commas in it.
+_PREFERENCE = re.compile(r'(?:[^,"]|"[^"]*")+')
 
 
 def preference(req: falcon.Request) -> str | None:
@@ -23,8 +22,14 @@ def preference(req: falcon.Request) -> str | None:
     Other preferences aren't for us; a client that has them doesn't mind.
     """
     given = req.env.get("HTTP_PREFER")
-    found = None if given is None else _RETURN.search(given)
-    return None if found is None else found[1].lower()
+    # PERF: mostly there is none.
+    for one in () if given is None else _PREFERENCE.findall(given):
+        name, _, value = one.partition(";")[0].partition("=")
+        if name.strip().lower() == "return":
+            # NOTE: of several, the first one counts.
+            wanted = value.strip().strip('"').lower()
+            return wanted if wanted in {MINIMAL, REPRESENTATION} else None
+    return None
 
 
 def apply_preference(resp: falcon.Response, wanted: str | None) -> None:

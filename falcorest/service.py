@@ -528,10 +528,11 @@ def _next(version: Any) -> int:
     """Return the version that follows another one.
 
     Raises:
-        WriteRefused: It is no number.
+        WriteRefused: It is no whole number.
     """
-    if isinstance(version, bool) or not isinstance(version, (int, float)):
-        raise WriteRefused("write.refused", "The version of the document is no number.")
+    whole = isinstance(version, int) or (isinstance(version, float) and version.is_integer())
+    if isinstance(version, bool) or not whole or version >= 2**63 - 1:
+        raise WriteRefused("write.refused", "The version of the document is no whole number.")
     return int(version) + 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -120,8 +121,6 @@ class ResourceView(View, Permissions):
     #: Which method is asked for at the address of the collection, and of one document.
     collection_methods: ClassVar[dict[str, type[Method]]] = {}
     item_methods: ClassVar[dict[str, type[Method]]] = {}
-    #: Whether callers may see different things at one address.
-    depends_on_caller: bool = False
     #: What ``WWW-Authenticate`` says when nobody is known.
     challenge: str = ""
     #: The permissions that are the author's own.
@@ -195,19 +194,12 @@ class ResourceView(View, Permissions):
                 f"it is for resources without a schema, and {kind.__name__} has one."
             )
         self.policy = kind.compiled_policy()
-        own = "has_read_permission" in (self.overridden | kind.overridden)
-        self.depends_on_caller = own or self.policy.is_personal
         if not kind.transactional:
             transactions = Transactions(database, wanted=False)
         service = IndexedService if kind.require_index else CollectionService
         self.service = service(database, kind.collection, self.policy, transactions)
         self.service.stream_limit_ms = self.limits.stream_timeout_ms
         self.service.version_field = kind.version_field
-        stored_loaded = self.declaration.stored_loaded if self.declaration.has_schema else ()
-        if kind.version_field in stored_loaded:
-            raise ConfigurationError(
-                f"{kind.__name__}.version_field: clients could write it; make the field dump_only."
-            )
         self.service.max_count = self.limits.max_count
         self.cursors = Cursors(secret or database.name, name)
 
@@ -257,12 +249,12 @@ class ResourceView(View, Permissions):
             return
         if methods.Create not in self.methods:
             raise BodyError("body.wrong_type", "A list of objects is expected.")
-        wanted = preference(req)
+        wanted = self._preference(req, work)
         document = work.create(data)
         self._answer_created(req, resp, document["_id"])
         shown = self._created_json(work, [document], wanted)
-        if shown and (self.declaration.has_schema or wanted == REPRESENTATION):
-            resp.set_header("ETag", tag_of(shown))
+        if self.declaration.has_schema or wanted == REPRESENTATION:
+            self._tag(resp, shown)
         self._answer_written(resp, shown)
         apply_preference(resp, wanted)
 
@@ -284,18 +276,25 @@ class ResourceView(View, Permissions):
         work.resource.view_method = methods.BulkCreate
         documents = work.create_many(data)
         resp.status = HTTP_201
-        resp.content_type = falcon.MEDIA_JSON
-        wanted = preference(req)
+        wanted = self._preference(req, work)
         shown = self._created_json(work, documents, wanted)
         if wanted != MINIMAL or not self.declaration.has_schema:
+            resp.content_type = falcon.MEDIA_JSON
             resp.data = self._dialect.created(shown)
         apply_preference(resp, wanted)
+
+    def _preference(self, req: falcon.Request, work: Writer) -> str | None:
+        """Return what the client prefers to get back of what it creates, if it may."""
+        wanted = preference(req)
+        if wanted == REPRESENTATION and not (self.declaration.has_schema or work.may_read):
+            return None
+        return wanted
 
     def _created_json(self, work: Writer, documents: list[Document], wanted: str | None) -> bytes:
         """Return what is said of new documents: all that a client sees of them, or their ids."""
         if self.declaration.has_schema:
             return b"" if wanted == MINIMAL else work.dump_json(documents)
-        if wanted == REPRESENTATION and work.may_read:
+        if wanted == REPRESENTATION:
             return work.dump_json(documents)
         return work.json([{"_id": document["_id"]} for document in documents])[1:-1]
 
@@ -348,22 +347,25 @@ class ResourceView(View, Permissions):
         if kind in patches.MEDIA_TYPES and req.method == "PATCH":
             given = patches.read_patch(kind, self._read(req, ACCEPT_PATCH), self.limits)
             document = conditional.patch(
-                work, identity, given, preconditions, returning=wanted == REPRESENTATION
+                work,
+                identity,
+                given,
+                preconditions,
+                limits=self.limits,
+                returning=wanted == REPRESENTATION,
             )
         else:
             body = self._read_update(req, ACCEPT_PATCH if req.method == "PATCH" else JSON)
             document = conditional.update(
                 work, identity, body, preconditions, returning=wanted == REPRESENTATION
             )
-        if document is None or wanted == MINIMAL:
-            resp.status = HTTP_204
-        else:
-            shown = work.dump_json([document])
-            # NOTE: RFC 9110, section 9.3.4: to a PUT, a tag would be that of what was sent.
-            if shown and req.method == "PATCH":
-                resp.set_header("ETag", tag_of(shown))
-            self._answer_written(resp, shown)
-        apply_preference(resp, wanted)
+        shown = b"" if document is None or wanted == MINIMAL else work.dump_json([document])
+        # NOTE: RFC 9110, section 9.3.4: to a PUT, a tag would be that of what was sent.
+        if req.method == "PATCH":
+            self._tag(resp, shown)
+        self._answer_written(resp, shown)
+        if shown or wanted == MINIMAL:
+            apply_preference(resp, wanted)
 
     def on_put_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Replace a document; without a schema, put one where none was as well."""
@@ -382,10 +384,9 @@ class ResourceView(View, Permissions):
             shown = work.json({"_id": identity})
         if is_new:
             self._answer_created(req, resp, identity)
-        elif not shown:
-            resp.status = HTTP_204
         self._answer_written(resp, shown)
-        apply_preference(resp, wanted)
+        if shown or wanted == MINIMAL:
+            apply_preference(resp, wanted)
 
     def on_delete_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Remove one document."""
@@ -415,6 +416,20 @@ class ResourceView(View, Permissions):
     def _dialect(self) -> Dialect:
         assert self.dialect is not None
         return self.dialect
+
+    @functools.cached_property
+    def depends_on_caller(self) -> bool:
+        """Whether callers may see different things at one address, or some of them nothing."""
+        # NOTE: what is shown may have documents of other resources in it.
+        shown: list[Any] = [self, *self.declaration.known]
+        return (
+            bool(self.authentication_methods)
+            and not self.policy.is_public(methods.Fetch, "GET", self.public_methods)
+        ) or any(
+            "has_read_permission" in one.overridden
+            or (one is not self and one.compiled_policy().is_personal)
+            for one in shown
+        )
 
     def _say_how_to_keep(self, resp: falcon.Response) -> None:
         """Say in an answer how caches may keep it (RFC 9111), and on what it depends."""
@@ -461,6 +476,11 @@ class ResourceView(View, Permissions):
         segment = self.declaration.format_id(identity)
         if segment is not None:
             resp.set_header("Location", f"{self._address(req)}/{segment}")
+
+    def _tag(self, resp: falcon.Response, shown: bytes) -> None:
+        """Give the answer to a write the tag that a ``GET`` has next."""
+        if shown and not self.declaration.is_shown_by_hooks:
+            resp.set_header("ETag", tag_of(shown))
 
     def _answer_written(self, resp: falcon.Response, shown: bytes) -> None:
         # NOTE: a hook may leave a document out that can't be shown.

@@ -200,19 +200,35 @@ class Writer(Reader):
 
     # ---------------------------------------------------------------------- conditional writes
 
-    def as_fetched(self, document: Document) -> bytes:
-        """Return a document that has been read whole as a ``GET`` shows it, as JSON."""
-        method, self.resource.view_method = self.resource.view_method, Fetch
-        try:
-            query = self.select(EVERYTHING)
-            if "get_object" in self.resource.overridden:
-                document = self.fetch(document["_id"], query)
-            return self.dump_json([document])
-        finally:
-            self.resource.view_method = method
+    def read_expecting(self, identity: Any) -> tuple[Document, Expected]:
+        """Return one document to be changed, whole, and what a write then expects to find.
 
-    def patched(self, document: Document) -> dict[str, Any]:
+        Raises:
+            NotFound: There is none that the caller may see.
+        """
+        if "get_object" in self.resource.overridden:
+            # NOTE: it may refuse the document, or know it by something else than its _id.
+            identity = self.read(identity)["_id"]
+        return self.service.as_stored(identity, self.readable(WHOLE))
+
+    def permit_write(self, name: str, document: Document) -> None:
+        """Ask a permission about a document, where an author has written one."""
+        if self._overrides(name):
+            self.permit(name, document, self._kind(document))
+
+    def as_fetched(self, identity: Any, document: Document) -> bytes:
+        """Return a document that has been read whole as a ``GET`` shows it, as JSON."""
+        kind = type(self.resource)
+        reader = Reader(kind(self.resource.req, Fetch, self.service), self._view)
+        query = reader.select(EVERYTHING)
+        if "get_object" in kind.overridden:
+            document = reader.fetch(identity, query)
+        return reader.dump_json([document])
+
+    def patched(self, identity: Any, document: Document) -> dict[str, Any]:
         """Return what a patch changes: a document as it is shown, in full; JSON."""
+        if "get_object" in self.resource.overridden:
+            document = self.read(identity)
         if self.declaration.has_schema:
             kind = self._kind(document)
             return kind._shown(document, kind.available())
