@@ -68,8 +68,6 @@ class Middleware:
             set_user(req, None)
         if view.policy.is_personal and not view.policy.allows(method, caller_of(req)):
             raise refusal(req)
-        if method is List:
-            resp.append_header("Vary", "Accept")
         # PERF: mostly there is no such header, or it takes everything.
         accept = req.env.get("HTTP_ACCEPT")
         if accept and accept != "*/*":

@@ -28,6 +28,8 @@ _WELL = b'{"status":"ok"}'
 
 
 class _Probe(View):
+    who = "public"
+
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a probe."""
         resp.set_header("Cache-Control", "no-store")

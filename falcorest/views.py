@@ -209,6 +209,7 @@ class ResourceView(View, Permissions):
         """List documents."""
         work, query = req.env[PREPARED]
         documents, has_more, extra = work.find(query)
+        resp.append_header("Vary", "Accept")
         self._say_how_to_keep(resp)
         if work.total is not None:
             resp.set_header("X-Total-Count", str(work.total.count))

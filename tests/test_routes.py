@@ -43,6 +43,9 @@ def test_the_zero_code_server() -> None:
         "/api/rockets/{id}": {**reading, "PUT": "login", "PATCH": "login", "DELETE": "login"},
         "/login": {"POST": "public"},
         "/me": {"GET": "login", "HEAD": "login"},
+        "/health/live": reading,
+        "/health/ready": reading,
+        "/metrics": reading,
     }
 
 

@@ -68,11 +68,11 @@ def _clause(name: str, argument: Any) -> _Test:
 
 def _same_as(expression: Any) -> _Test:
     """Return a test whether a document is another one, to the byte: the one expression there is."""
-    literal = expression["$eq"][1]["$literal"]
-    if expression != {"$eq": ["$$ROOT", {"$literal": literal}]}:
-        raise NotImplementedError("$expr")
-    encoded = bson.encode(literal)
-    return lambda document: bson.encode(document) == encoded
+    match expression:
+        case {"$eq": ["$$ROOT", {"$literal": literal}]}:
+            encoded = bson.encode(literal)
+            return lambda document: bson.encode(document) == encoded
+    raise NotImplementedError("$expr")
 
 
 def field_matcher(path: str, condition: Any) -> _Test:
