@@ -48,7 +48,9 @@ def choose(accept: str, *, of_list: bool) -> str:
     if not found:
         names = ", ".join(served.values())
         raise NotAcceptable(
-            "accept.unsupported", f"The Accept header allows nothing of what is served: {names}."
+            "accept.unsupported",
+            f"The Accept header allows nothing of what is served: {names}.",
+            headers={"Vary": "Accept"} if of_list else {},
         )
     return served[found]
 
