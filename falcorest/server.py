@@ -129,6 +129,8 @@ def build_app(
     api.add_view(MeView(users, authentication), "/me")
     if settings.registration == "open":
         api.add_view(RegisterView(users, settings.max_body_bytes), "/register")
+    if settings.docs == "on":
+        api.describe()
     return app
 
 

@@ -30,7 +30,7 @@ ORDER = [
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
     *("nested", "returned", "writing", "views"),
-    *("auth", "middleware", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
+    *("auth", "middleware", "openapi", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
     *("terminal", "cli"),
 ]
 

@@ -1,0 +1,197 @@
+"""Values: BSON's types as JSON Schema, in the relaxed Extended JSON that is sent and taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcorest.bson_json import INT32, INT64
+from falcorest.openapi.components import Components, Schema
+
+#: Keys of objects that may be stored, see :mod:`falcorest.bson_json`.
+KEY = r"^[^$.\u0000][^.\u0000]*$"
+
+
+def wrapper(**keys: Any) -> Schema:
+    """Return the schema of an Extended JSON object, by its keys without their dollar signs."""
+    return _object({f"${name}": schema for name, schema in keys.items()})
+
+
+def _object(properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _text(pattern: str) -> Schema:
+    return {"type": "string", "pattern": pattern}
+
+
+_WHOLE = _text("^-?[0-9]{1,19}$")
+_UINT32: Schema = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
+
+#: What JSON has no type for, by the name of its component.
+EXTENDED: dict[str, Schema] = {
+    "ObjectId": wrapper(oid=_text("^[0-9a-fA-F]{24}$")),
+    "Date": wrapper(
+        date={"anyOf": [{"type": "string", "format": "date-time"}, wrapper(numberLong=_WHOLE)]}
+    ),
+    "NumberDecimal": wrapper(
+        numberDecimal=_text(
+            r"^(-?[0-9]{1,34}(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?|NaN|-?Infinity)$"
+        )
+    ),
+    "NumberDouble": wrapper(numberDouble=_text(r"^(-?[0-9]+(\.[0-9]+)?|NaN|-?Infinity)$")),
+    "NumberLong": wrapper(numberLong=_WHOLE),
+    "Binary": wrapper(
+        binary=_object(
+            {
+                "base64": {"type": "string", "contentEncoding": "base64"},
+                "subType": _text("^[0-9a-fA-F]{1,2}$"),
+            }
+        )
+    ),
+    "RegularExpression": wrapper(
+        regularExpression=_object({"pattern": {"type": "string"}, "options": _text("^[ilmsux]*$")})
+    ),
+    "Timestamp": wrapper(timestamp=_object({"t": _UINT32, "i": _UINT32})),
+    "Code": {
+        "type": "object",
+        "properties": {"$code": {"type": "string"}, "$scope": {"type": "object"}},
+        "required": ["$code"],
+        "additionalProperties": False,
+    },
+    "Symbol": wrapper(symbol={"type": "string"}),
+    "MinKey": wrapper(minKey={"const": 1}),
+    "MaxKey": wrapper(maxKey={"const": 1}),
+    "Reference": {
+        "type": "object",
+        "properties": {"$ref": {"type": "string"}, "$id": {}, "$db": {"type": "string"}},
+        "required": ["$ref", "$id"],
+    },
+}
+
+#: The types that stand for several, and those of JSON's own, as they are shown.
+_SHOWN: dict[str, list[Any]] = {
+    "double": [{"type": "number"}, "NumberDouble"],
+    "string": [{"type": "string"}],
+    "object": [{"type": "object"}],
+    "array": [{"type": "array"}],
+    "binData": ["Binary"],
+    "undefined": [{"type": "null"}],
+    "objectId": ["ObjectId"],
+    "bool": [{"type": "boolean"}],
+    "date": ["Date"],
+    "null": [{"type": "null"}],
+    "regex": ["RegularExpression"],
+    "dbPointer": ["Reference"],
+    "javascript": ["Code"],
+    "symbol": [{"type": "string"}],
+    "javascriptWithScope": ["Code"],
+    "int": [
+        {"type": "integer", "format": "int32", "minimum": INT32.start, "maximum": INT32.stop - 1}
+    ],
+    "timestamp": ["Timestamp"],
+    "long": [
+        {"type": "integer", "format": "int64", "minimum": INT64.start, "maximum": INT64.stop - 1}
+    ],
+    "decimal": ["NumberDecimal"],
+    "minKey": ["MinKey"],
+    "maxKey": ["MaxKey"],
+    "number": [{"type": "number"}, "NumberDouble", "NumberDecimal"],
+}
+
+# NOTE: a JSON number is stored as the smallest type that holds it, so these have to say theirs.
+_SENT: dict[str, list[Any]] = {
+    **_SHOWN,
+    "double": [{"type": "number", "not": {"type": "integer"}}, "NumberDouble"],
+    "long": ["NumberLong"],
+    "symbol": ["Symbol"],
+    "number": [
+        {"type": "number", "minimum": INT64.start, "maximum": INT64.stop - 1},
+        "NumberDouble",
+        "NumberDecimal",
+    ],
+}
+
+#: The names by which ``type`` of a validator calls them.
+_PLAIN_TYPES = {"boolean": "bool", "integer": "int"}
+
+
+def of_type(components: Components, name: str, *, sent: bool) -> list[Schema]:
+    """Return the schemas that a value of a BSON type may follow.
+
+    Args:
+        components: Where the ones of Extended JSON are put.
+        name: Of the type, as ``$type`` and validators know it.
+        sent: Whether it is what a client sends; else what is shown.
+    """
+    table = _SENT if sent else _SHOWN
+    found = table.get(_PLAIN_TYPES.get(name, name), [{}])
+    return [extended(components, one) if isinstance(one, str) else dict(one) for one in found]
+
+
+def extended(components: Components, name: str) -> Schema:
+    """Return a reference to the schema of an Extended JSON object."""
+    return components.schema(name, lambda: EXTENDED[name])
+
+
+def shown_document(components: Components) -> Schema:
+    """Return a reference to the schema of whatever document is stored."""
+    return components.schema(
+        "Document",
+        lambda: {
+            "type": "object",
+            "description": "A document as it is stored. What JSON has no type for is relaxed "
+            "MongoDB Extended JSON v2.",
+        },
+    )
+
+
+def sent_value(components: Components) -> Schema:
+    """Return a reference to the schema of whatever value may be stored."""
+
+    def make() -> Schema:
+        return {
+            "description": "JSON, or MongoDB Extended JSON v2 for what JSON has no type for. An "
+            "integer has 64 bits at the most.",
+            "anyOf": [
+                {"type": ["null", "boolean", "string"]},
+                {"type": "number", "minimum": INT64.start, "maximum": INT64.stop - 1},
+                {"type": "array", "items": sent_value(components)},
+                sent_object(components),
+                *(extended(components, name) for name in EXTENDED),
+            ],
+        }
+
+    return components.schema("Value", make)
+
+
+def sent_object(components: Components) -> Schema:
+    """Return the schema of whatever object may be stored."""
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": KEY},
+        "additionalProperties": sent_value(components),
+    }
+
+
+def sent_document(components: Components) -> Schema:
+    """Return a reference to the schema of whatever document may be stored."""
+
+    def make() -> Schema:
+        scalar = [
+            {"type": ["null", "boolean", "string"]},
+            {"type": "number", "minimum": INT64.start, "maximum": INT64.stop - 1},
+            *(extended(components, name) for name in ("ObjectId", "Date", "NumberDecimal")),
+        ]
+        return {
+            **sent_object(components),
+            "description": "A document to store. Without an _id it gets one. No name in it is "
+            "empty, begins with a dollar sign or holds a dot or NUL.",
+            "properties": {"_id": {"anyOf": scalar}},
+        }
+
+    return components.schema("NewDocument", make)
