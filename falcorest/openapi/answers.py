@@ -63,7 +63,7 @@ APPLIES: dict[str, Callable[[Traits], bool]] = {
     "route": lambda traits: traits.item,
     "document": lambda traits: traits.stored,
     "document.not_found": lambda traits: traits.item,
-    "document.duplicate": lambda traits: traits.body,
+    "document.duplicate": lambda traits: traits.writes and traits.body,
     # NOTE: an operation that is described is served.
     "method": _never,
     "accept": lambda traits: traits.stored,

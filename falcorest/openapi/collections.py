@@ -16,7 +16,7 @@ from falcorest.database import in_memory
 from falcorest.openapi.components import Components, Schema, title_of
 from falcorest.openapi.samples import DOCUMENTS, Sample
 from falcorest.openapi.validators import Validator
-from falcorest.openapi.values import KEY, sent_document, sent_value, shown_document
+from falcorest.openapi.values import KEY, sent_document, sent_id, sent_value, shown_document
 from falcorest.query import EVERYTHING
 from falcorest.views import ResourceView
 from falcorest.writing import Writer
@@ -121,11 +121,16 @@ class Documents:
             schema.pop("anyOf", None) if "type" in schema else None
             return {"type": "object", **schema}
         if self.sample is not None and self.sample.count:
-            schema = self.sample.schema(self._components)
+            schema = self.sample.schema(self._components, sent=sent)
+            left_out = {name for name, below in self._readonly.items() if not below}
+            found = schema.get("properties", {})
             schema["properties"] = {
-                name: {**one, "readOnly": True} if self._readonly.get(name) == {} else one
-                for name, one in schema.get("properties", {}).items()
+                name: {**one, "readOnly": True} if name in left_out else one
+                for name, one in found.items()
+                if not (sent and name in left_out)
             }
+            if sent:
+                schema["properties"]["_id"] = sent_id(self._components)
             return {**schema, "description": _INFERRED, "x-inferred": True}
         return {}
 
@@ -144,20 +149,17 @@ class Documents:
         if self.validator is not None:
             described = self._described(sent=True)
             described.setdefault("propertyNames", {"pattern": KEY})
+            named = described.setdefault("properties", {})
+            plain = self.validator.get("properties", {}).get("_id", {}) == {}
+            if described.get("additionalProperties", True) is not False or "_id" in named:
+                named["_id"] = sent_id(self._components) if plain else named["_id"]
             described.setdefault("additionalProperties", sent_value(self._components))
             return self._components.schema(
                 f"New{self._title}", lambda: described, (self._title, "sent")
             )
-        described = self._described(sent=False)
-        fields = {
-            name: one
-            for name, one in described.get("properties", {}).items()
-            if self._readonly.get(name) != {}
-        }
-        if not fields:
+        inferred = self._described(sent=True)
+        if not inferred:
             return sent_document(self._components)
-        inferred = {**described, "properties": fields, "propertyNames": {"pattern": KEY}}
-        inferred["additionalProperties"] = sent_value(self._components)
         one = self._components.schema(
             f"New{self._title}", lambda: inferred, (self._title, "sent")
         )

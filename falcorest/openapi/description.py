@@ -11,6 +11,8 @@ from falcon import MEDIA_JSON
 
 from falcorest import methods
 from falcorest.auth.methods import AuthenticationBase
+from falcorest.auth.passwords import MAX_PASSWORD_BYTES
+from falcorest.auth.users import MAX_USERNAME_LENGTH
 from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.openapi.access import Callers, access_of
 from falcorest.openapi.answers import Traits, errors, header, success
@@ -92,7 +94,11 @@ def describe(
     for name, scheme in security.schemes.items():
         spec.components.security_scheme(name, scheme)
     document: dict[str, Any] = spec.to_dict()
-    document["components"] |= {"schemas": components.schemas, "responses": components.responses}
+    document["components"] = {
+        **document.get("components", {}),
+        "schemas": components.schemas,
+        "responses": components.responses,
+    }
     return document, security.headers
 
 
@@ -124,11 +130,15 @@ def _of_login(
     return {url: {verb: operation}}
 
 
-def _credentials() -> Schema:
+def _credentials(*, new: bool) -> Schema:
+    username, password = dict(_TEXT), {**_TEXT, "maxLength": MAX_PASSWORD_BYTES}
+    if new:
+        username |= {"minLength": 1, "maxLength": MAX_USERNAME_LENGTH}
+        password |= {"minLength": 1}
     schema = {
         "type": "object",
         "required": ["username", "password"],
-        "properties": {"username": _TEXT, "password": {**_TEXT, "format": "password"}},
+        "properties": {"username": username, "password": {**password, "format": "password"}},
         "additionalProperties": False,
     }
     return {"required": True, "content": {MEDIA_JSON: {"schema": schema}}}
@@ -143,7 +153,7 @@ def _login(view: Any, security: Security) -> tuple[Traits, dict[str, Any]]:
     return Traits(body=True, login=True, password=True), {
         "operationId": "login",
         "summary": "Get an access token for a username and a password",
-        "requestBody": _credentials(),
+        "requestBody": _credentials(new=False),
         "security": [],
         "status": "200",
         "answer": ("The token, for `Authorization: Bearer …`.", token),
@@ -174,7 +184,7 @@ def _register(view: Any, security: Security) -> tuple[Traits, dict[str, Any]]:
     return Traits(body=True, writes=True), {
         "operationId": "register",
         "summary": "Make a user",
-        "requestBody": _credentials(),
+        "requestBody": _credentials(new=True),
         "security": [],
         "status": "201",
         "answer": ("The new user.", user),

@@ -15,18 +15,17 @@ from marshmallow import fields as ma
 from falcorest import fields
 from falcorest.bson_json import INT64
 from falcorest.openapi.components import Components, Schema, title_of
-from falcorest.openapi.values import KEY, sent_value
+from falcorest.openapi.values import BASE64, KEY, sent_value
 
 OBJECT_ID: Schema = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
 _DECIMAL: Schema = {
     "type": "string",
-    "pattern": r"^-?[0-9]{1,34}(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$",
+    "pattern": r"^-?([0-9]{1,34}|[0-9]{1,17}\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?$",
 }
 _TIME: Schema = {
     "type": "string",
     "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$",
 }
-_BASE64: Schema = {"type": "string", "contentEncoding": "base64"}
 _WHOLE: Schema = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 
 #: What apispec doesn't know of a field, or knows differently than falcorest stores and shows it:
@@ -34,7 +33,7 @@ _WHOLE: Schema = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 KINDS: tuple[tuple[type[Any], Schema, Schema], ...] = (
     (fields.ObjectId, OBJECT_ID, OBJECT_ID),
     (fields.Decimal128, {"type": "string"}, {"anyOf": [_DECIMAL, {"type": "number"}]}),
-    (fields.Binary, _BASE64, _BASE64),
+    (fields.Binary, BASE64, BASE64),
     (ma.Decimal, {"type": "string"}, {"anyOf": [_DECIMAL, {"type": "number", **_WHOLE}]}),
     (ma.Integer, {"type": "integer"}, {"type": "integer", **_WHOLE}),
     (ma.AwareDateTime, {}, {}),

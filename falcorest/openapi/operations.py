@@ -113,12 +113,12 @@ class Operations:
 
     def _operation(self, verb: str, request: Request) -> dict[str, Any]:
         method = request.method
-        name, summary = NAMES[method]
+        _, summary = NAMES[method]
         if method is methods.Create and methods.BulkCreate in self._view.methods:
             summary += ", or several"
         body = _BODIES[method](self) if method in _BODIES else None
         operation: dict[str, Any] = {
-            "operationId": f"{name}{title_of(self._view.name)}",
+            "operationId": self._operation_id(request),
             "tags": [self._view.name],
             "summary": summary,
             "parameters": self._parameters.of(method),
@@ -202,10 +202,28 @@ class Operations:
         return self._shapes.shown(self._work)
 
     def _successes(self, method: type[Method]) -> dict[str, Schema]:
-        return {
+        found = {
             status: success(text, schema, {**self._headers, **headers})
             for status, (text, schema, headers) in _ANSWERS[method](self).items()
         }
+        if method is methods.Create and self._access.item:
+            found["201"]["links"] = self._links()
+        return found
+
+    def _links(self) -> Schema:
+        """Return what can be done with a document that is new."""
+        # NOTE: without a schema it is an ObjectId, unless the client has chosen another.
+        name = "_id/$oid" if self._documents is not None else self._view.declaration.id_name
+        parameters = {"id": f"$response.body#/{name}"}
+        names = {verb: self._operation_id(one) for verb, one in self._access.item.items()}
+        return {
+            name: {"operationId": name, "parameters": parameters}
+            for verb, name in names.items()
+            if verb in _VERBS
+        }
+
+    def _operation_id(self, request: Request) -> str:
+        return f"{NAMES[request.method][0]}{title_of(self._view.name)}"
 
     def _list_answer(self) -> _Answers:
         opening, closing = self._dialect.page(

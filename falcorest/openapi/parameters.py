@@ -84,7 +84,11 @@ class Parameters:
         return query(
             "_sort",
             f"What to sort by, such as `(name:{next(iter(DIRECTIONS))})`, with commas between.",
-            self._names({"type": "string", "pattern": word}, self._view.limits.max_sort_fields),
+            {
+                **self._names({"type": "string", "pattern": word}),
+                "maxItems": self._view.limits.max_sort_fields,
+                "uniqueItems": True,
+            },
             explode=False,
         )
 
@@ -129,17 +133,17 @@ class Parameters:
                 for word in single
                 if f"-{word}" in single
             ]
-            ways.append(self._names({"enum": single}) | ({"allOf": both} if both else {}))
+            several = {**self._names({"enum": single}), "uniqueItems": True}
+            ways.append({**several, "allOf": both} if both else several)
         text = "What to sort by, `-` in front for the largest first; several with commas between."
         said = ways[0] if len(ways) == 1 else {"anyOf": ways}
         return query("_order_by", f"{text} There are {_listed(words)}.", said, explode=False)
 
-    def _names(self, one: Schema, most: int | None = None) -> Schema:
-        most = self._view.limits.max_list_values if most is None else most
+    def _names(self, one: Schema) -> Schema:
+        most = self._view.limits.max_list_values
         return {
             "type": "array",
             "items": one,
-            "uniqueItems": True,
             "minItems": 1,
             "maxItems": most,
         }
@@ -157,7 +161,7 @@ class Parameters:
                 name,
                 f"Conditions of which {_MEANING[name]} hold: "
                 f"`{name}=(field.operator[hint].value,…)`. Groups may stand in groups.",
-                {"type": "string", "pattern": r"^\(.+\)$", "examples": [_GROUP]},
+                {"type": "string", "format": "falcorest-group", "examples": [_GROUP]},
             )
             for name in GROUPS
         ]
@@ -181,6 +185,7 @@ class Parameters:
             hints = ", ".join(f"`{name}` {one.accepts}" for name, one in HINTS.items())
             return {
                 "type": "string",
+                "format": "falcorest-filter",
                 "description": "A text that the field equals, or `operator[hint].value`. "
                 f"`not.` in front of an operator negates it. Operators: {operators}. Hints: "
                 f"{hints}; `{LIST}` with one of them takes `[a,b,c]`. A parameter that stands "

@@ -21,7 +21,7 @@ from bson import (
 from bson.datetime_ms import DatetimeMS
 
 from falcorest.openapi.components import Components, Schema
-from falcorest.openapi.values import of_type
+from falcorest.openapi.values import INT64_BOUNDS, of_type
 
 #: How many documents are looked at, and for how long at the most, in seconds.
 DOCUMENTS = 100
@@ -36,6 +36,8 @@ _TYPES: tuple[tuple[type, str], ...] = (
     *((bytes, "binData"), (Regex, "regex"), (Timestamp, "timestamp"), (Code, "javascript")),
     *((DBRef, "dbPointer"), (MinKey, "minKey"), (MaxKey, "maxKey"), (date, "string")),
 )
+#: What they are in JSON; the first one is the wider.
+_NUMBERS = {"double": "number", "long": "integer"}
 
 
 class Sample:
@@ -84,17 +86,27 @@ class Sample:
             found = (name for kind, name in _TYPES if isinstance(value, kind))
             self.types["null" if value is None else next(found, "string")] = None
 
-    def schema(self, components: Components) -> Schema:
-        """Return a schema that the values follow, as they are shown."""
-        kinds = []
+    def schema(self, components: Components, *, sent: bool = False) -> Schema:
+        """Return a schema that the values follow.
+
+        Args:
+            components: Where the schemas of Extended JSON are put.
+            sent: Whether it is for what a client sends; else for what is shown.
+        """
+        numbers = [_NUMBERS[name] for name in _NUMBERS if name in self.types]
+        bounds = INT64_BOUNDS if sent else {}
+        kinds: list[Schema] = [{"type": numbers[0], **bounds}] if numbers else []
         for name in self.types:
-            for kind in of_type(components, name, sent=False):
+            if name in _NUMBERS:
+                continue
+            for kind in of_type(components, name, sent=sent):
                 if name == "object" and self.fields:
                     kind["properties"] = {
-                        field: one.schema(components) for field, one in self.fields.items()
+                        field: one.schema(components, sent=sent)
+                        for field, one in self.fields.items()
                     }
-                if name == "array" and self.items is not None:
-                    kind["items"] = self.items.schema(components)
+                if name == "array" and self.items is not None and self.items.types:
+                    kind["items"] = self.items.schema(components, sent=sent)
                 if kind not in kinds:
                     kinds.append(kind)
         return kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from falcorest.bson_json import INT32
 from falcorest.openapi.components import Components, Schema
 from falcorest.openapi.values import extended, of_type, sent_value
 from falcorest.updates import UPDATE_OPERATORS
@@ -11,6 +12,7 @@ from falcorest.updates import UPDATE_OPERATORS
 #: The dotted path of a field.
 PATH = r"^[^.$\u0000][^.\u0000]*(\.[^.$\u0000][^.\u0000]*)*$"
 
+_INT32: Schema = {"type": "integer", "minimum": INT32.start, "maximum": INT32.stop - 1}
 _DIRECTION: Schema = {"enum": [1, -1]}
 
 
@@ -43,12 +45,17 @@ def _list(components: Components) -> Schema:
 def _pushed(components: Components) -> Schema:
     modified = {
         "$each": _list(components),
-        "$position": {"type": "integer"},
-        "$slice": {"type": "integer"},
+        "$position": _INT32,
+        "$slice": _INT32,
         "$sort": {
             "anyOf": [
                 _DIRECTION,
-                {"type": "object", "minProperties": 1, "additionalProperties": _DIRECTION},
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "propertyNames": {"pattern": PATH},
+                    "additionalProperties": _DIRECTION,
+                },
             ]
         },
     }
@@ -69,14 +76,15 @@ def _modifiers(properties: Schema) -> Schema:
 
 
 def _pulled(components: Components) -> Schema:
-    value = sent_value(components)
+    value = sent_value(components, patterns=False)
+    several: Schema = {"type": "array", "items": value}
     one = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
     conditions: Schema = {
         "type": "object",
         "minProperties": 1,
         "properties": {
             **dict.fromkeys(one, value),
-            **dict.fromkeys(("$in", "$nin"), _list(components)),
+            **dict.fromkeys(("$in", "$nin"), several),
         },
         "additionalProperties": False,
     }

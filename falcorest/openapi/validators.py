@@ -12,7 +12,7 @@ import orjson
 
 from falcorest import bson_json
 from falcorest.openapi.components import Components, Schema
-from falcorest.openapi.values import of_type
+from falcorest.openapi.values import of_type, sent_value
 from falcorest.paths import Tree
 
 #: What says the same in JSON Schema 2020-12.
@@ -47,7 +47,7 @@ class Validator:
             readonly: Those that are shown and not taken.
         """
         if not isinstance(said, Mapping):
-            return {}
+            return sent_value(self._components) if self._sent else {}
         # APPSEC: what is said of a whole with something hidden in it may tell of that.
         whole = not hidden and not (self._sent and readonly)
         schema = {
@@ -74,7 +74,7 @@ class Validator:
     def _typed(self, schema: Schema, said: Mapping[str, Any]) -> Schema:
         names = said.get("bsonType", said.get("type"))
         if names is None:
-            return schema
+            return schema or (sent_value(self._components) if self._sent else {})
         names = [names] if isinstance(names, str) else list(names)
         kinds = [
             kind for name in names for kind in of_type(self._components, name, sent=self._sent)

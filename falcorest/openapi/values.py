@@ -29,18 +29,30 @@ def _text(pattern: str) -> Schema:
     return {"type": "string", "pattern": pattern}
 
 
-_WHOLE = _text("^-?[0-9]{1,19}$")
+#: RFC 4648, section 4.
+BASE64: Schema = {
+    **_text("^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"),
+    "contentEncoding": "base64",
+}
+_WHOLE = _text("^-?[0-9]{1,18}$")
+INT64_BOUNDS: Schema = {"minimum": INT64.start, "maximum": INT64.stop - 1}
 _UINT32: Schema = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
 
 #: What JSON has no type for, by the name of its component.
 EXTENDED: dict[str, Schema] = {
     "ObjectId": wrapper(oid=_text("^[0-9a-fA-F]{24}$")),
     "Date": wrapper(
-        date={"anyOf": [{"type": "string", "format": "date-time"}, wrapper(numberLong=_WHOLE)]}
+        date={
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                wrapper(numberLong=_WHOLE),
+                {"type": "integer", **INT64_BOUNDS, "description": "Milliseconds since 1970; it is shown as one of these."},
+            ]
+        }
     ),
     "NumberDecimal": wrapper(
         numberDecimal=_text(
-            r"^(-?[0-9]{1,34}(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?|NaN|-?Infinity)$"
+            r"^(-?([0-9]{1,34}|[0-9]{1,17}\.[0-9]{1,17})([eE][+-]?[0-9]{1,3})?|NaN|-?Infinity)$"
         )
     ),
     "NumberDouble": wrapper(numberDouble=_text(r"^(-?[0-9]+(\.[0-9]+)?|NaN|-?Infinity)$")),
@@ -48,29 +60,20 @@ EXTENDED: dict[str, Schema] = {
     "Binary": wrapper(
         binary=_object(
             {
-                "base64": {"type": "string", "contentEncoding": "base64"},
+                "base64": BASE64,
                 "subType": _text("^[0-9a-fA-F]{1,2}$"),
             }
         )
     ),
     "RegularExpression": wrapper(
-        regularExpression=_object({"pattern": {"type": "string"}, "options": _text("^[ilmsux]*$")})
+        regularExpression=_object(
+            {"pattern": _text(r"^[^\u0000]*$"), "options": _text("^[ilmsux]*$")}
+        )
     ),
     "Timestamp": wrapper(timestamp=_object({"t": _UINT32, "i": _UINT32})),
-    "Code": {
-        "type": "object",
-        "properties": {"$code": {"type": "string"}, "$scope": {"type": "object"}},
-        "required": ["$code"],
-        "additionalProperties": False,
-    },
     "Symbol": wrapper(symbol={"type": "string"}),
     "MinKey": wrapper(minKey={"const": 1}),
     "MaxKey": wrapper(maxKey={"const": 1}),
-    "Reference": {
-        "type": "object",
-        "properties": {"$ref": {"type": "string"}, "$id": {}, "$db": {"type": "string"}},
-        "required": ["$ref", "$id"],
-    },
 }
 
 #: The types that stand for several, and those of JSON's own, as they are shown.
@@ -94,9 +97,7 @@ _SHOWN: dict[str, list[Any]] = {
         {"type": "integer", "format": "int32", "minimum": INT32.start, "maximum": INT32.stop - 1}
     ],
     "timestamp": ["Timestamp"],
-    "long": [
-        {"type": "integer", "format": "int64", "minimum": INT64.start, "maximum": INT64.stop - 1}
-    ],
+    "long": [{"type": "integer", "format": "int64", **INT64_BOUNDS}],
     "decimal": ["NumberDecimal"],
     "minKey": ["MinKey"],
     "maxKey": ["MaxKey"],
@@ -110,7 +111,7 @@ _SENT: dict[str, list[Any]] = {
     "long": ["NumberLong"],
     "symbol": ["Symbol"],
     "number": [
-        {"type": "number", "minimum": INT64.start, "maximum": INT64.stop - 1},
+        {"type": "number", **INT64_BOUNDS},
         "NumberDouble",
         "NumberDecimal",
     ],
@@ -128,14 +129,53 @@ def of_type(components: Components, name: str, *, sent: bool) -> list[Schema]:
         name: Of the type, as ``$type`` and validators know it.
         sent: Whether it is what a client sends; else what is shown.
     """
+    if sent and name == "object":
+        return [sent_object(components)]
+    if sent and name == "array":
+        return [{"type": "array", "items": sent_value(components)}]
     table = _SENT if sent else _SHOWN
     found = table.get(_PLAIN_TYPES.get(name, name), [{}])
-    return [extended(components, one) if isinstance(one, str) else dict(one) for one in found]
+    return [_kind(components, one) if isinstance(one, str) else dict(one) for one in found]
+
+
+def _kind(components: Components, name: str) -> Schema:
+    own = {"Reference": reference, "Code": code}.get(name)
+    return extended(components, name) if own is None else own(components)
 
 
 def extended(components: Components, name: str) -> Schema:
     """Return a reference to the schema of an Extended JSON object."""
     return components.schema(name, lambda: EXTENDED[name])
+
+
+def code(components: Components) -> Schema:
+    """Return a reference to the schema of JavaScript, perhaps with a scope."""
+
+    def make() -> Schema:
+        scope = sent_object(components)
+        return {**_object({"$code": {"type": "string"}, "$scope": scope}), "required": ["$code"]}
+
+    return components.schema("Code", make)
+
+
+def reference(components: Components) -> Schema:
+    """Return a reference to the schema of a DBRef, which may have fields of its own."""
+
+    def make() -> Schema:
+        dollars = "|".join(rf"\${name}" for name in ("ref", "id", "db"))
+        return {
+            "type": "object",
+            "properties": {
+                "$ref": {"type": "string"},
+                "$id": sent_value(components),
+                "$db": {"type": ["string", "null"]},
+            },
+            "required": ["$ref", "$id"],
+            "propertyNames": {"pattern": f"{KEY}|^({dollars})$"},
+            "additionalProperties": sent_value(components),
+        }
+
+    return components.schema("Reference", make)
 
 
 def shown_document(components: Components) -> Schema:
@@ -150,31 +190,38 @@ def shown_document(components: Components) -> Schema:
     )
 
 
-def sent_value(components: Components) -> Schema:
-    """Return a reference to the schema of whatever value may be stored."""
+def sent_value(components: Components, *, patterns: bool = True) -> Schema:
+    """Return a reference to the schema of whatever value may be stored.
+
+    Args:
+        components: Where it is put.
+        patterns: Whether there may be regular expressions in it.
+    """
 
     def make() -> Schema:
+        names = [name for name in EXTENDED if patterns or name != "RegularExpression"]
         return {
             "description": "JSON, or MongoDB Extended JSON v2 for what JSON has no type for. An "
             "integer has 64 bits at the most.",
             "anyOf": [
                 {"type": ["null", "boolean", "string"]},
-                {"type": "number", "minimum": INT64.start, "maximum": INT64.stop - 1},
-                {"type": "array", "items": sent_value(components)},
-                sent_object(components),
-                *(extended(components, name) for name in EXTENDED),
+                {"type": "number", **INT64_BOUNDS},
+                {"type": "array", "items": sent_value(components, patterns=patterns)},
+                sent_object(components, patterns=patterns),
+                *(extended(components, name) for name in names),
+                *([code(components), reference(components)] if patterns else []),
             ],
         }
 
-    return components.schema("Value", make)
+    return components.schema("Value" if patterns else "ValueToPull", make)
 
 
-def sent_object(components: Components) -> Schema:
-    """Return the schema of whatever object may be stored."""
+def sent_object(components: Components, *, patterns: bool = True) -> Schema:
+    """Return the schema of whatever object may be stored; see :func:`sent_value`."""
     return {
         "type": "object",
         "propertyNames": {"pattern": KEY},
-        "additionalProperties": sent_value(components),
+        "additionalProperties": sent_value(components, patterns=patterns),
     }
 
 
@@ -182,16 +229,21 @@ def sent_document(components: Components) -> Schema:
     """Return a reference to the schema of whatever document may be stored."""
 
     def make() -> Schema:
-        scalar = [
-            {"type": ["null", "boolean", "string"]},
-            {"type": "number", "minimum": INT64.start, "maximum": INT64.stop - 1},
-            *(extended(components, name) for name in ("ObjectId", "Date", "NumberDecimal")),
-        ]
         return {
             **sent_object(components),
             "description": "A document to store. Without an _id it gets one. No name in it is "
             "empty, begins with a dollar sign or holds a dot or NUL.",
-            "properties": {"_id": {"anyOf": scalar}},
+            "properties": {"_id": sent_id(components)},
         }
 
     return components.schema("NewDocument", make)
+
+
+def sent_id(components: Components) -> Schema:
+    """Return a reference to the schema of what may be an ``_id``."""
+
+    def make() -> Schema:
+        value = sent_value(components, patterns=False)
+        return {"description": "Any value but a list.", "allOf": [value], "not": {"type": "array"}}
+
+    return components.schema("Id", make)
