@@ -48,7 +48,7 @@ class PostSchema(Schema):
     size = ma.Nested(SizeSchema, allow_none=True)
     parts = ma.List(ma.Nested(PartSchema), validate=validate.Length(max=3))
     stars = ma.Integer(strict=True, validate=validate.Range(min=0, max=5))
-    price = ma.Decimal(validate=validate.Range(min=0))
+    price = ma.Decimal()
     exact = fields.Decimal128()
     image = fields.Binary()
     colour = ma.Enum(Colour)

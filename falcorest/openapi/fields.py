@@ -13,9 +13,8 @@ from marshmallow import EXCLUDE, INCLUDE
 from marshmallow import fields as ma
 
 from falcorest import fields
-from falcorest.bson_json import INT64
 from falcorest.openapi.components import Components, Schema, title_of
-from falcorest.openapi.values import BASE64, KEY, sent_value
+from falcorest.openapi.values import BASE64, INT64_BOUNDS, KEY, sent_value
 
 OBJECT_ID: Schema = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
 _DECIMAL: Schema = {
@@ -26,16 +25,16 @@ _TIME: Schema = {
     "type": "string",
     "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$",
 }
-_WHOLE: Schema = {"minimum": INT64.start, "maximum": INT64.stop - 1}
+_NUMBER: Schema = {"type": "number", **INT64_BOUNDS}
 
 #: What apispec doesn't know of a field, or knows differently than falcorest stores and shows it:
 #: as it is shown, and as it is sent. The first kind that fits counts.
 KINDS: tuple[tuple[type[Any], Schema, Schema], ...] = (
     (fields.ObjectId, OBJECT_ID, OBJECT_ID),
-    (fields.Decimal128, {"type": "string"}, {"anyOf": [_DECIMAL, {"type": "number"}]}),
+    (fields.Decimal128, {"type": "string"}, {"anyOf": [_DECIMAL, _NUMBER]}),
     (fields.Binary, BASE64, BASE64),
-    (ma.Decimal, {"type": "string"}, {"anyOf": [_DECIMAL, {"type": "number", **_WHOLE}]}),
-    (ma.Integer, {"type": "integer"}, {"type": "integer", **_WHOLE}),
+    (ma.Decimal, {"type": "string"}, {"anyOf": [_DECIMAL, _NUMBER]}),
+    (ma.Integer, {"type": "integer"}, {"type": "integer", **INT64_BOUNDS}),
     (ma.AwareDateTime, {}, {}),
     # NOTE: it is shown as it is stored, without an offset, which that format has to have.
     (ma.DateTime, {"format": None}, {}),

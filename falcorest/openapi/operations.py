@@ -17,7 +17,7 @@ from falcorest.openapi.collections import Documents
 from falcorest.openapi.components import Components, Schema, title_of
 from falcorest.openapi.fields import OBJECT_ID, Fields
 from falcorest.openapi.parameters import Parameters
-from falcorest.openapi.shapes import Shapes
+from falcorest.openapi.shapes import Shapes, Way
 from falcorest.openapi.updates import fields as fields_to_set
 from falcorest.openapi.updates import operators as update_operators
 from falcorest.openapi.values import sent_document
@@ -171,7 +171,7 @@ class Operations:
     def _new(self) -> Schema:
         if self._documents is not None:
             return self._documents.sent()
-        return self._shapes.sent(self._view.resource, partial=False)
+        return self._shapes.sent(self._view.resource, Way.NEW)
 
     def _create_body(self) -> Schema:
         one = self._new()
@@ -186,12 +186,12 @@ class Operations:
 
     def _update_body(self) -> Schema:
         if self._documents is None:
-            return self._shapes.sent(self._view.resource, partial=True)
+            return self._shapes.sent(self._view.resource, Way.CHANGE)
         return {"anyOf": [fields_to_set(self._components), update_operators(self._components)]}
 
     def _bulk_update_body(self) -> Schema:
         if self._documents is None:
-            return self._shapes.sent(self._view.resource, partial=True)
+            return self._shapes.sent(self._view.resource, Way.MANY)
         return update_operators(self._components)
 
     # ---------------------------------------------------------------------------------- answers

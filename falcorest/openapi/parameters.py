@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -160,8 +161,8 @@ class Parameters:
             query(
                 name,
                 f"Conditions of which {_MEANING[name]} hold: "
-                f"`{name}=(field.operator[hint].value,…)`. Groups may stand in groups.",
-                {"type": "string", "format": "falcorest-group", "examples": [_GROUP]},
+                f"`{name}={_GROUP}`, say. Groups may stand in groups.",
+                {"type": "string", "format": "falcorest-group"},
             )
             for name in GROUPS
         ]
@@ -175,6 +176,8 @@ class Parameters:
                 "type": "object",
                 "propertyNames": {"pattern": PATH},
                 "additionalProperties": self._filter(),
+                # NOTE: a page to try it makes up two fields otherwise.
+                "examples": [{}],
             },
         }
         return [*own, *groups, others]
@@ -182,16 +185,17 @@ class Parameters:
     def _filter(self) -> Schema:
         def make() -> Schema:
             operators = ", ".join(f"`{name}` {one.meaning}" for name, one in OPERATORS.items())
-            hints = ", ".join(f"`{name}` {one.accepts}" for name, one in HINTS.items())
+            hints = ", ".join(
+                f"`[{name}].{one.example}` {one.accepts}" for name, one in HINTS.items()
+            )
             return {
                 "type": "string",
                 "format": "falcorest-filter",
                 "description": "A text that the field equals, or `operator[hint].value`. "
                 f"`not.` in front of an operator negates it. Operators: {operators}. Hints: "
-                f"{hints}; `{LIST}` with one of them takes `[a,b,c]`. A parameter that stands "
+                f"{hints}; `[{LIST}int].[1,2]` and the like for lists. A parameter that stands "
                 "several times has to hold each time.",
                 "maxLength": self._view.limits.max_value_characters,
-                "examples": [f"[{name}].{one.example}" for name, one in HINTS.items()],
             }
 
         return self._components.schema("Filter", make)
@@ -228,8 +232,12 @@ class Parameters:
         if operator.takes in HINTS:
             return _HINTED.get(operator.takes, {"type": "string"})
         resolved = resolve(self._view.declaration, path)
-        said = {} if resolved is None else self._fields.property(resolved.field)
-        # NOTE: validators of a field are for what is stored.
+        said: Schema = {}
+        if resolved is not None:
+            field = copy.copy(resolved.field)
+            # NOTE: they are for what is stored.
+            field.validators = []
+            said = self._fields.property(field)
         said = {key: said[key] for key in _VALUE_KEYWORDS if key in said} or {"type": "string"}
         if operator.takes == "list":
             if said.get("type") == "string" and "pattern" not in said and "format" not in said:

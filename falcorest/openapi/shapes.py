@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from apispec import APISpec
@@ -98,89 +99,99 @@ class Shapes:
 
     # ----------------------------------------------------------------------------------- sent
 
-    def sent(self, kind: Any, *, partial: bool, nested: bool = False) -> Schema:
+    def sent(self, kind: Any, way: Way) -> Schema:
         """Return a reference to the shape of a body.
 
         Args:
             kind: The resource.
-            partial: Whether it may lack required fields.
-            nested: Whether it stands in the place of a reference, where it may name its id.
+            way: What the body is for.
         """
         make = self._sent_kinds if declaration_of(kind).children else self._sent_object
-        wanted = f"{_title(kind)}Changes" if partial else f"New{_title(kind)}"
-        wanted = f"{wanted}Inside" if nested else wanted
-        key = (kind, "sent", partial, nested)
-        return self._components.schema(wanted, lambda: make(kind, partial, nested), key)
+        return self._components.schema(way.name(kind), lambda: make(kind, way), (kind, way))
 
-    def _sent_kinds(self, kind: Any, partial: bool, nested: bool) -> Schema:
+    def _sent_kinds(self, kind: Any, way: Way) -> Schema:
         declaration = declaration_of(kind)
         name, default = declaration.kind_name, kind.default_child_resource_document
         of_kinds = {}
         for key, child in declaration.children.items():
-            optional = partial or key == default
 
-            def make(key: str = key, child: Any = child, optional: bool = optional) -> Schema:
-                schema = self._sent_object(child, partial, nested)
-                schema["properties"] = {name: {"const": key}, **schema["properties"]}
-                schema["properties"][name] = {"const": key}
+            def make(key: str = key, child: Any = child) -> Schema:
+                schema = self._sent_object(child, way)
+                schema["properties"] = {**schema["properties"], name: {"const": key}}
                 required = schema.pop("required", [])
-                required = required if optional else [name, *required]
+                required = required if way.partial or key == default else [name, *required]
                 return schema | ({"required": required} if required else {})
 
-            wanted = f"{_title(child)}Changes" if partial else f"New{_title(child)}"
-            marked = (child, kind, "sent", partial, nested)
-            of_kinds[key] = self._components.schema(wanted, make, marked)
-        schema = {"anyOf" if partial else "oneOf": list(of_kinds.values())}
-        if default is None and not partial:
+            of_kinds[key] = self._components.schema(way.name(child), make, (child, kind, way))
+        schema: Schema = {"anyOf" if way.partial else "oneOf": list(of_kinds.values())}
+        if default is None and not way.partial:
             schema["discriminator"] = _discriminator(name, of_kinds)
         return schema
 
-    def _sent_object(self, kind: Any, partial: bool, nested: bool) -> Schema:
+    def _sent_object(self, kind: Any, way: Way) -> Schema:
         declaration = declaration_of(kind)
         schema = declaration.load_schema
         assert schema is not None
         named = {
             field.data_key if field.data_key is not None else name: (
                 field,
-                self._sent_relation(declaration, name, field),
+                self._sent_relation(declaration, name, field, way),
             )
             for name, field in schema.load_fields.items()
         }
-        described = self._sent_fields.object(named, partial=partial) | Fields.unknown(schema)
-        if nested:
+        described = self._sent_fields.object(named, partial=way.partial) | Fields.unknown(schema)
+        if way is Way.INSIDE:
             described["properties"] = {declaration.id_name: OBJECT_ID, **described["properties"]}
         return described
 
     def _sent_relation(
-        self, declaration: Declaration, name: str, field: ma.Field[Any]
+        self, declaration: Declaration, name: str, field: ma.Field[Any], way: Way
     ) -> Schema | None:
         relation = declaration.relations.get(name)
         if relation is None:
             return None
         if relation.kind == EMBEDDED:
-            one = self.sent(relation.resource, partial=False)
+            one = self.sent(relation.resource, Way.NEW)
             one = nullable(one, leaf_of(field)) if relation.many else one
         else:
-            one = self._sent_reference(declaration, relation)
+            saved = name in declaration.saved and way is not Way.MANY
+            one = self._sent_reference(relation, saved=saved)
         if not relation.many:
             return nullable(one, field)
         around = self._sent_fields.property(field) if isinstance(field, ma.List) else {}
         return nullable({**around, "type": "array", "items": one}, field)
 
-    def _sent_reference(self, declaration: Declaration, relation: Relation) -> Schema:
-        related = declaration_of(relation.resource)
-        ways = [OBJECT_ID]
-        if relation.name in declaration.saved:
-            ways.append(self.sent(relation.resource, partial=False, nested=True))
-        else:
-            ways.append(
-                {
-                    "type": "object",
-                    "properties": {related.id_name: OBJECT_ID},
-                    "required": [related.id_name],
-                }
-            )
-        return {"anyOf": ways}
+    def _sent_reference(self, relation: Relation, *, saved: bool) -> Schema:
+        if saved:
+            return {"anyOf": [OBJECT_ID, self.sent(relation.resource, Way.INSIDE)]}
+        name = declaration_of(relation.resource).id_name
+        known = {"type": "object", "properties": {name: OBJECT_ID}, "required": [name]}
+        return {"anyOf": [OBJECT_ID, known]}
+
+
+class Way(Enum):
+    """What a body is for, and how its shape is called.
+
+    Attributes:
+        NEW: A new document, or a whole one.
+        CHANGE: Fields of one document.
+        MANY: Fields of many documents, where references are ids.
+        INSIDE: A document in the place of a reference to it, where it may name its id.
+    """
+
+    NEW = "New{}"
+    CHANGE = "{}Changes"
+    MANY = "{}ChangesOfMany"
+    INSIDE = "New{}Inside"
+
+    @property
+    def partial(self) -> bool:
+        """Whether it may lack required fields."""
+        return self in {Way.CHANGE, Way.MANY}
+
+    def name(self, kind: type[Any]) -> str:
+        """Return how the shape of a resource's documents is called."""
+        return self.value.format(_title(kind))
 
 
 def _title(kind: Any) -> str:

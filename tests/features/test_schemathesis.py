@@ -104,7 +104,7 @@ def test_zero_code(tmp_path: Path, mongo_uri: str) -> None:
 
 
 @pytest.mark.live
-def test_declared(live_declared: MakeDeclared) -> None:
+def test_declared(live_declared: MakeDeclared, tmp_path: Path) -> None:
     api = live_declared(**VIEWS)
     api.falcorest.describe(docs=None)
     document = api.get("/openapi.json").json
