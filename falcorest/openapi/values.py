@@ -165,10 +165,11 @@ def reference(components: Components) -> Schema:
         dollars = "|".join(rf"\${name}" for name in ("ref", "id", "db"))
         return {
             "type": "object",
-            "properties": {
-                "$ref": {"type": "string"},
-                "$id": sent_value(components),
-                "$db": {"type": ["string", "null"]},
+            # NOTE: many programs take a property of that name for a reference to a schema.
+            "patternProperties": {
+                r"^\$ref$": {"type": "string"},
+                r"^\$id$": sent_value(components),
+                r"^\$db$": {"type": ["string", "null"]},
             },
             "required": ["$ref", "$id"],
             "propertyNames": {"pattern": f"{KEY}|^({dollars})$"},
@@ -199,21 +200,29 @@ def sent_value(components: Components, *, patterns: bool = True) -> Schema:
     """
 
     def make() -> Schema:
-        names = [name for name in EXTENDED if patterns or name != "RegularExpression"]
-        return {
-            "description": "JSON, or MongoDB Extended JSON v2 for what JSON has no type for. An "
-            "integer has 64 bits at the most.",
-            "anyOf": [
-                {"type": ["null", "boolean", "string"]},
-                {"type": "number", **INT64_BOUNDS},
-                {"type": "array", "items": sent_value(components, patterns=patterns)},
-                sent_object(components, patterns=patterns),
-                *(extended(components, name) for name in names),
-                *([code(components), reference(components)] if patterns else []),
-            ],
-        }
+        value = sent_value(components, patterns=patterns)
+        several = {"type": "array", "items": value}
+        return {"description": _STORED, "anyOf": [*_single(components, patterns), several]}
 
     return components.schema("Value" if patterns else "ValueToPull", make)
+
+
+_STORED = (
+    "JSON, or MongoDB Extended JSON v2 for what JSON has no type for. An integer has 64 bits at "
+    "the most."
+)
+
+
+def _single(components: Components, patterns: bool) -> list[Schema]:
+    """Return the schemas of what isn't a list."""
+    names = [name for name in EXTENDED if patterns or name != "RegularExpression"]
+    return [
+        {"type": ["null", "boolean", "string"]},
+        {"type": "number", **INT64_BOUNDS},
+        sent_object(components, patterns=patterns),
+        *(extended(components, name) for name in names),
+        *([code(components), reference(components)] if patterns else []),
+    ]
 
 
 def sent_object(components: Components, *, patterns: bool = True) -> Schema:
@@ -242,8 +251,10 @@ def sent_document(components: Components) -> Schema:
 def sent_id(components: Components) -> Schema:
     """Return a reference to the schema of what may be an ``_id``."""
 
-    def make() -> Schema:
-        value = sent_value(components, patterns=False)
-        return {"description": "Any value but a list.", "allOf": [value], "not": {"type": "array"}}
-
-    return components.schema("Id", make)
+    return components.schema(
+        "Id",
+        lambda: {
+            "description": "Any value but a list.",
+            "anyOf": _single(components, patterns=False),
+        },
+    )

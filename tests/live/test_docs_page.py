@@ -96,6 +96,15 @@ class Page:
         status = self.find(f"{live} .response .response-col_status").text
         return status, self.find(f"{live} .highlight-code").text
 
+    def overflow(self) -> list[str]:
+        """Return what makes the page wider than the window."""
+        width = "document.documentElement.clientWidth"
+        wide = f"[...document.querySelectorAll('*')].filter(e => e.offsetWidth > {width} + 1)"
+        if self.browser.execute_script(f"return document.documentElement.scrollWidth <= {width}"):
+            return []
+        found: list[str] = self.browser.execute_script(f"return {wide}.map(e => e.className)")
+        return found or ["something"]
+
     def shoot(self, name: str) -> None:
         """Take a screenshot of the whole page, if they are wanted."""
         if SHOTS is not None:
@@ -153,10 +162,12 @@ def test_a_person_logs_in_and_tries_requests(
         browser.set_window_size(390, 900)
         page.run("listRockets")
         page.shoot(f"narrow{len(prefix)}")
+        assert page.overflow() == []
         page.click("#caller button")
         assert page.find("#login").is_displayed()
 
-        assert complaints(browser) == []
+        said = complaints(browser)
+        assert said == [], "\n".join(said)
         asked = requested(browser)
         assert f"{origin}{prefix}/openapi.json" in asked
         assert {one for one in asked if not one.startswith((f"{origin}{prefix}/", "data:"))} == set()

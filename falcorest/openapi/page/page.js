@@ -35,7 +35,9 @@
     form.hidden = value !== null || !login;
     caller.hidden = value === null;
     caller.querySelector("b").textContent = name;
-    ui.authActions.logout(["bearer"]);
+    if (value === null) {
+      ui.authActions.logout(["bearer"]);
+    }
     ui.specActions.updateUrl(description);
     ui.specActions.download(description);
   };
