@@ -11,9 +11,10 @@ import falcon
 from falcorest.auth import as_methods
 from falcorest.auth.methods import challenge
 from falcorest.database import MongoDatabase, Transactions, in_memory
-from falcorest.errors import ConfigurationError, Problem, problem_json
+from falcorest.errors import PROBLEM_JSON, ConfigurationError, Problem, problem_json
 from falcorest.idempotency import Outcomes, make_repeatable
 from falcorest.middleware import Middleware
+from falcorest.openapi.views import ASSETS, AssetView, DocsView, OpenApiView
 from falcorest.settings import SECRET_BYTES
 from falcorest.views import ResourceView, View, log_failure
 
@@ -21,8 +22,6 @@ V = TypeVar("V", bound=ResourceView)
 
 # APPSEC: Falcon writes routes into Python source that it compiles, quotes and all.
 _PLACE = re.compile(r"(/[^\s/{}?#%'\"\\\x00-\x1f\x7f]+)+")
-
-PROBLEM_JSON = "application/problem+json"
 
 
 class FalcoRest:
@@ -147,6 +146,35 @@ class FalcoRest:
         for app in self._apps:
             _route(app, view, place)
         self._views[view] = place
+
+    def describe(
+        self,
+        url: str = "/openapi.json",
+        *,
+        docs: str | None = "/docs",
+        title: str = "REST API",
+        version: str = "1",
+    ) -> None:
+        """Serve an OpenAPI description of the views, and a page where a person tries them.
+
+        Each caller is described what that caller may do. Views to come are described as well.
+
+        Args:
+            url: Where the description stands.
+            docs: Where the page stands; None for no page.
+            title: Of the API.
+            version: Of the API.
+
+        Raises:
+            ConfigurationError: A place is none, or there is something else; or Swagger UI isn't
+                there.
+        """
+        self.add_view(OpenApiView(self._views, title, version), url)
+        if docs is not None:
+            place = docs.rstrip("/")
+            self.add_view(DocsView(self._views, url.rstrip("/"), place, title), place)
+            for name in ASSETS:
+                self.add_view(AssetView(name), f"{place}/{name}")
 
 
 def _size(secret: str) -> int:

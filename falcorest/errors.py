@@ -36,6 +36,9 @@ from typing import Any, ClassVar
 
 import orjson
 
+#: The media type of a problem.
+PROBLEM_JSON = "application/problem+json"
+
 #: Every ``code`` that a client can meet: its HTTP status and what it means.
 CODES: dict[str, tuple[int, str]] = {
     "query.malformed": (400, "The query string is not form-encoded UTF-8 of `name=value` pairs."),

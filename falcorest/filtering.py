@@ -182,10 +182,14 @@ def field_converter(field: ma.Field[Any]) -> Callable[[str], Any]:
     """Return what the field makes of a text. Its validators are for what is stored."""
     field = copy.copy(field)
     field.validators = []
+    of_texts = copy.copy(field)
+    if isinstance(of_texts, ma.Integer):
+        # NOTE: a strict one takes numbers only, and here is none that isn't a text.
+        of_texts.strict = False
 
-    def convert(text: str) -> Any:
+    def convert(text: Any) -> Any:
         try:
-            return to_bson(field.deserialize(text))
+            return to_bson((of_texts if isinstance(text, str) else field).deserialize(text))
         except marshmallow.ValidationError as error:
             raise ValueError(" ".join(map(str, error.messages))) from error
 

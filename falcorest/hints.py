@@ -242,7 +242,7 @@ def format_id(value: Any) -> str | None:
     if text is None:
         return None
     # NOTE: of a path, one slash at the end is taken away.
-    return quote(f"{text}/" if text.endswith("/") else text, safe="[]:@!$&'()*+,;=~")
+    return quote(f"{text}/" if text.endswith("/") else text, safe=":@!$&'()*+,;=~")
 
 
 def _format_id(value: Any) -> str | None:

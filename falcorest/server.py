@@ -175,6 +175,8 @@ def build_app(
     api.add_view(ReadyView(database), "/health/ready")
     if settings.metrics:
         api.add_view(MetricsView(monitor), "/metrics")
+    if settings.docs == "on":
+        api.describe()
     return app
 
 

@@ -252,6 +252,14 @@ SETTINGS: tuple[Setting, ...] = (
         checks=(validate.OneOf(["open", "closed"], error="It is either open or closed."),),
     ),
     Setting(
+        "FALCOREST_DOCS",
+        "docs",
+        "str",
+        "on",
+        "``off`` serves neither ``/openapi.json`` nor the page ``/docs``, which describe the API.",
+        checks=(validate.OneOf(["on", "off"], error="It is either on or off."),),
+    ),
+    Setting(
         "FALCOREST_TOKEN_SECONDS",
         "token_seconds",
         "int",
@@ -485,6 +493,7 @@ class Settings(Limits):
     mongod: Path | None = None
     public_methods: list[str] = field(default_factory=lambda: ["GET"])
     registration: str = "closed"
+    docs: str = "on"
     authentication: list[str] = field(default_factory=lambda: ["bearer"])
     token_seconds: int = 3600
     jwt_old_secret_key: str | None = field(default=None, repr=False)

@@ -32,7 +32,7 @@ ORDER = [
     *("stored", "declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
     *("resource", "related", "reading", "nested", "returned", "writing", "conditional"),
     *("tables", "formats", "lines", "imports", "views", "idempotency", "compression"),
-    *("auth", "middleware", "api", "monitor", "probes", "catalog", "cors"),
+    *("auth", "middleware", "openapi", "api", "monitor", "probes", "catalog", "cors"),
     *("server", "demo", "runner", "scaffold"),
     *("indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]

@@ -76,18 +76,18 @@ class MeView(View):
 
     def __init__(self, users: Collection[Document], methods: Sequence[AuthenticationBase]) -> None:
         self._users = users
-        self._methods = methods
+        self.methods = methods
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with the username, or 401."""
-        user = authenticate(req, self._methods, required=True)
+        user = authenticate(req, self.methods, required=True)
         # NOTE: keys and passwords have just been looked up. A token may have outlived its user.
         by_token = read_authorization(req)[0] == "bearer"
         if by_token and find_user(self._users, user.username) is None:
             raise Unauthorized(
                 "auth.invalid",
                 "The user of this token is not there any more.",
-                headers={"WWW-Authenticate": challenge(self._methods)},
+                headers={"WWW-Authenticate": challenge(self.methods)},
             )
         _answer(resp, {"username": user.username})
 

@@ -1,0 +1,200 @@
+"""Answers: the statuses, headers and bodies of what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from falcon import MEDIA_JSON
+
+from falcorest.errors import CODES, PROBLEM_JSON
+from falcorest.openapi.components import Components, Schema, title_of
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What an operation does, as far as it decides which errors may come back.
+
+    Attributes:
+        filtered: Whether it takes a query, or one of its parts.
+        item: Whether it is about one document.
+        body: Whether it takes a body.
+        writes: Whether it stores or removes something.
+        bulk: Whether it writes to whatever a filter matches.
+        stored: Whether it is about documents.
+        login: Whether it asks for a caller.
+        password: Whether a password may be checked.
+    """
+
+    filtered: bool = False
+    item: bool = False
+    body: bool = False
+    writes: bool = False
+    bulk: bool = False
+    stored: bool = False
+    login: bool = False
+    password: bool = False
+
+
+def _always(traits: Traits) -> bool:
+    return True
+
+
+def _never(traits: Traits) -> bool:
+    return False
+
+
+#: Which operations may be answered with a code: by the code, or by the part before the dot.
+APPLIES: dict[str, Callable[[Traits], bool]] = {
+    "query": lambda traits: traits.filtered,
+    "query.unknown_parameter": lambda traits: traits.stored,
+    "query.timeout": _always,
+    "id": lambda traits: traits.item,
+    "body": lambda traits: traits.body,
+    "auth": lambda traits: traits.login,
+    "auth.too_many_attempts": lambda traits: traits.password,
+    "auth.busy": lambda traits: traits.password,
+    "bulk": lambda traits: traits.bulk,
+    "permission": lambda traits: traits.stored,
+    "policy": lambda traits: traits.filtered or traits.writes,
+    "policy.row": lambda traits: traits.writes and not (traits.bulk and not traits.body),
+    "route": lambda traits: traits.item,
+    "document": lambda traits: traits.stored,
+    "document.not_found": lambda traits: traits.item,
+    "document.duplicate": lambda traits: traits.writes and traits.body,
+    # NOTE: an operation that is described is served.
+    "method": _never,
+    "accept": lambda traits: traits.stored,
+    "write": lambda traits: traits.writes,
+    "server": _always,
+    "http": _never,
+    "database": _always,
+}
+
+#: The headers of an error, by its status: whether it always has them, and what for.
+_HEADERS: dict[int, dict[str, tuple[bool, str]]] = {
+    401: {"WWW-Authenticate": (True, "How callers may be known (RFC 9110).")},
+    415: {
+        "Accept": (False, "The media type that is read."),
+        "Accept-Encoding": (False, "The coding that is read."),
+    },
+    429: {"Retry-After": (True, "How long to wait, in seconds.")},
+    503: {"Retry-After": (False, "How long to wait, in seconds.")},
+}
+
+
+def may_come(code: str, traits: Traits) -> bool:
+    """Tell whether an operation may be answered with a code."""
+    rule = APPLIES.get(code) or APPLIES[code.partition(".")[0]]
+    return rule(traits)
+
+
+def errors(components: Components, traits: Traits, headers: Schema) -> dict[str, Schema]:
+    """Return the errors with which an operation may be answered, by status.
+
+    Args:
+        components: Where they are put.
+        traits: What the operation does.
+        headers: Those of every answer.
+    """
+    codes: dict[int, list[str]] = {}
+    for code, (status, _) in CODES.items():
+        if may_come(code, traits):
+            codes.setdefault(status, []).append(code)
+    return {
+        str(status): _error(components, status, some, headers)
+        for status, some in sorted(codes.items())
+    }
+
+
+def _error(components: Components, status: int, codes: list[str], headers: Schema) -> Schema:
+    phrase = HTTPStatus(status).phrase
+    meanings = "\n".join(f"* `{code}`: {CODES[code][1]}" for code in codes)
+    own = {
+        name: header(text, {"type": "string"}, required=required)
+        for name, (required, text) in _HEADERS.get(status, {}).items()
+    }
+    schema = {
+        "allOf": [problem(components)],
+        "properties": {"status": {"const": status}, "code": {"enum": codes}},
+    }
+    response: Schema = {
+        "description": f"{phrase}\n\n{meanings}",
+        "content": {PROBLEM_JSON: {"schema": schema}},
+    }
+    if headers or own:
+        response["headers"] = {**headers, **own}
+    return components.response(title_of(phrase), response)
+
+
+def problem(components: Components) -> Schema:
+    """Return a reference to the schema of problems."""
+
+    def make() -> Schema:
+        text = {"type": "string"}
+        return {
+            "type": "object",
+            "description": "What went wrong (RFC 9457).",
+            "required": ["type", "title", "status", "detail", "code"],
+            "properties": {
+                "type": {"type": "string", "format": "uri-reference"},
+                "title": text,
+                "status": {"type": "integer"},
+                "detail": {**text, "description": "What is wrong, for people."},
+                "code": {**text, "description": "What is wrong, for programs; it stays the same."},
+                "parameter": {**text, "description": "The parameter at fault."},
+                "field-errors": {
+                    "type": "object",
+                    "description": "What is wrong, by field; nested as the body is, with the "
+                    "indexes of lists as keys.",
+                },
+            },
+        }
+
+    return components.schema("Problem", make)
+
+
+def header(text: str, schema: Schema, *, required: bool = False) -> Schema:
+    """Return a header of an answer."""
+    return {"description": text, "schema": schema, "required": required}
+
+
+def success(text: str, schema: Schema | None, headers: Mapping[str, Schema]) -> Schema:
+    """Return a response that isn't an error.
+
+    Args:
+        text: What it says.
+        schema: Of its body; None if it has none.
+        headers: Its headers.
+    """
+    response: Schema = {"description": text}
+    if headers:
+        response["headers"] = dict(headers)
+    if schema is not None:
+        response["content"] = {MEDIA_JSON: {"schema": schema}}
+    return response
+
+
+def like(value: Any, items: Schema) -> Schema:
+    """Return the schema of what is wrapped as a value is.
+
+    Args:
+        value: An answer of a dialect in which nothing was found.
+        items: The schema of what stands in its lists.
+    """
+    if isinstance(value, list):
+        return {"type": "array", "items": items}
+    if isinstance(value, dict):
+        properties = {name: like(one, items) for name, one in value.items()}
+        return {"type": "object", "required": list(value), "properties": properties}
+    if isinstance(value, bool):
+        return {"type": "boolean"}
+    return {"type": "integer", "minimum": 0}
+
+
+def one_of(schemas: Iterable[Schema]) -> Schema:
+    """Return a schema for what follows one of several."""
+    several = list(schemas)
+    return several[0] if len(several) == 1 else {"oneOf": several}

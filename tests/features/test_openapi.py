@@ -1,0 +1,412 @@
+"""What a description tells a caller, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import falcon
+import mongomock
+import pytest
+from falcon import testing
+from marshmallow import fields as ma
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from falcorest import FalcoRest, Resource, ResourceView, Schema, fields, methods
+from falcorest import operators as ops
+from falcorest.auth import AuthenticationBase, TokenIssuer
+from falcorest.errors import Unauthorized
+from falcorest.settings import ResourceSettings
+from tests.conftest import MakeApi
+from tests.declared import MakeDeclared
+from tests.described import VIEWS
+from tests.support import SECRET, Api, assert_problem
+
+SCHEMAS = "#/components/schemas/"
+
+
+def described(api: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return the description, which is a valid one."""
+    result = api.get("/openapi.json", **kwargs)
+    assert result.status_code == 200, result.text
+    document: dict[str, Any] = result.json
+    errors = [
+        f"{list(error.path)}: {error.message}"
+        for error in OpenAPIV31SpecValidator(document).iter_errors()
+    ]
+    assert errors == []
+    return document
+
+
+def token(*roles: str) -> str:
+    return TokenIssuer(SECRET).issue("ada", list(roles))
+
+
+def served(document: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the methods by path."""
+    verbs = {"get", "post", "put", "patch", "delete"}
+    return {path: verbs & set(one) for path, one in document["paths"].items()}
+
+
+EVERYTHING = {
+    "/api/rockets": {"get", "post", "patch", "delete"},
+    "/api/rockets/{id}": {"get", "put", "patch", "delete"},
+    "/login": {"post"},
+    "/me": {"get"},
+}
+
+
+def test_what_is_served_is_described(any_api: Api) -> None:
+    any_api.rockets.insert_one({"name": "Merlin", "fuel": {"name": "RP-1"}, "burn": [1, 2.5]})
+    document = described(any_api)
+    assert served(document) == EVERYTHING
+    shown = document["components"]["schemas"]["Rockets"]
+    assert shown["x-inferred"] is True
+    assert shown["properties"] == {
+        "_id": {"$ref": f"{SCHEMAS}ObjectId"},
+        "name": {"type": "string"},
+        "fuel": {"type": "object", "properties": {"name": {"type": "string"}}},
+        "burn": {"type": "array", "items": {"type": "number"}},
+    }
+    names = [one["name"] for one in document["paths"]["/api/rockets"]["get"]["parameters"]]
+    assert {"name", "fuel", "burn", "and", "_projection", "_sort", "_limit", "_skip"} <= set(names)
+    ids = [
+        operation["operationId"]
+        for one in document["paths"].values()
+        for verb, operation in one.items()
+        if verb != "parameters"
+    ]
+    assert len(ids) == len(set(ids))
+    assert {"listRockets", "fetchRockets", "createRockets", "updateManyRockets"} <= set(ids)
+
+
+def test_an_empty_collection_is_described(any_api: Api) -> None:
+    document = described(any_api)
+    listed = document["paths"]["/api/rockets"]["get"]["responses"]["200"]
+    items = listed["content"]["application/json"]["schema"]["items"]
+    assert items == {"$ref": f"{SCHEMAS}Document"}
+
+
+@pytest.mark.live
+def test_a_validator_describes_a_collection(make_api: MakeApi, mongo_uri: str) -> None:
+    api = make_api(mongo_uri)
+    said = {
+        "bsonType": "object",
+        "required": ["name", "secret"],
+        "properties": {
+            "name": {"bsonType": "string", "maxLength": 5},
+            "secret": {"bsonType": "string", "enum": ["a", "b"]},
+        },
+        "anyOf": [{"required": ["secret"]}, {"properties": {"secret": {"enum": ["c"]}}}],
+        "not": {"required": ["secret", "other"]},
+    }
+    api.database.command("collMod", "rocket_engines", validator={"$jsonSchema": said})
+    schemas = described(api)["components"]["schemas"]
+    assert schemas["NewRockets"]["required"] == ["name", "secret"]
+    assert schemas["NewRockets"]["properties"]["name"] == {"type": "string", "maxLength": 5}
+    assert "required" not in schemas["Rockets"]
+    assert "x-inferred" not in schemas["Rockets"]
+
+    hiding = make_api(
+        mongo_uri,
+        database=api.database.name,
+        resources={"rockets": ResourceSettings(rules={"hidden": ["secret"]})},
+    )
+    document = described(hiding)
+    assert document["components"]["schemas"]["NewRockets"]["required"] == ["name"]
+    assert "secret" not in json.dumps(document)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("changes", [{"validationAction": "warn"}, {"validationLevel": "off"}])
+def test_a_validator_that_holds_for_some_writes_describes_nothing(
+    make_api: MakeApi, mongo_uri: str, changes: dict[str, str]
+) -> None:
+    api = make_api(mongo_uri)
+    said = {"$jsonSchema": {"required": ["name"]}}
+    api.database.command("collMod", "rocket_engines", validator=said, **changes)
+    assert "NewRockets" not in described(api)["components"]["schemas"]
+
+
+# ------------------------------------------------------------------------------------- the policy
+
+
+def with_rules(make_api: MakeApi, uri: str, **rules: Any) -> Api:
+    return make_api(uri, resources={"rockets": ResourceSettings(rules=rules)})
+
+
+def test_a_hidden_field_is_nowhere(make_api: MakeApi, any_uri: str) -> None:
+    api = with_rules(make_api, any_uri, hidden=["margin", "engine.secret"], readonly=["price"])
+    api.rockets.insert_one(
+        {"name": "a", "margin": 1, "price": 2, "engine": {"secret": 3, "cycle": "x"}}
+    )
+    for caller in (None, token(), token("admin")):
+        document = described(api, token=caller)
+        text = json.dumps(document)
+        assert "margin" not in text
+        assert "secret" not in text
+        assert "cycle" in text
+        shown = document["components"]["schemas"]["Rockets"]["properties"]
+        assert shown["price"]["readOnly"] is True
+        assert "price" not in document["components"]["schemas"]["NewRockets"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "anonymous", "member", "admin"),
+    [
+        ({}, "all", "all", "all"),
+        ({"read": ["admin"]}, "", "create", "all"),
+        ({"read": ["admin"], "write": ["admin"]}, "", "", "all"),
+        ({"read": ["authenticated"]}, "", "all", "all"),
+        ({"write": ["admin"]}, "read", "read", "all"),
+        ({"read": ["admin"], "write": ["public"]}, "create", "create", "all"),
+        ({"read": ["public"], "write": ["authenticated"]}, "all", "all", "all"),
+    ],
+)
+def test_a_caller_is_told_what_that_caller_may_do(
+    make_api: MakeApi, rules: dict[str, Any], anonymous: str, member: str, admin: str
+) -> None:
+    api = with_rules(make_api, "mongomock://", **rules)
+    api.rockets.insert_one({"name": "Merlin", "isp": 311})
+    places = {
+        "all": {path: EVERYTHING[path] for path in ("/api/rockets", "/api/rockets/{id}")},
+        "read": {"/api/rockets": {"get"}, "/api/rockets/{id}": {"get"}},
+        "create": {"/api/rockets": {"post"}},
+        "": {},
+    }
+    for caller, told in ((None, anonymous), (token(), member), (token("admin"), admin)):
+        document = described(api, token=caller)
+        found = {p: v for p, v in served(document).items() if p.startswith("/api")}
+        assert found == places[told], caller
+        assert ("isp" in json.dumps(document)) == (told in {"all", "read"})
+        assert ("rockets" in json.dumps(document)) == (told != "")
+
+
+def test_closed_reading_tells_strangers_nothing(make_api: MakeApi) -> None:
+    api = make_api("mongomock://", public_methods=[])
+    assert set(served(described(api, token=None))) == {"/login", "/me"}
+    assert served(described(api)) == EVERYTHING
+
+
+def test_a_sample_is_made_of_rows_that_the_caller_sees(make_api: MakeApi, any_uri: str) -> None:
+    api = with_rules(make_api, any_uri, owner="by", read=["authenticated"], unrestricted=["admin"])
+    api.rockets.insert_many([{"by": "ada", "mine": 1}, {"by": "bob", "theirs": 1}])
+
+    def told(caller: str) -> set[str]:
+        return set(described(api, token=caller)["components"]["schemas"]["Rockets"]["properties"])
+
+    for _ in range(2):
+        assert told(token("admin")) == {"_id", "by", "mine", "theirs"}
+        assert told(token()) == {"_id", "by", "mine"}
+        bob = TokenIssuer(SECRET).issue("bob", [])
+        assert told(bob) == {"_id", "by", "theirs"}
+
+
+def test_wrong_credentials_are_refused(api: Api) -> None:
+    assert_problem(api.get("/openapi.json", token="x"), 401, "auth.invalid")
+
+
+def test_what_needs_a_login_says_so(api: Api) -> None:
+    document = described(api, token=None)
+    assert document["components"]["securitySchemes"] == {
+        "bearer": {"type": "http", "scheme": "bearer"}
+    }
+    operations = document["paths"]["/api/rockets"]
+    assert operations["get"]["security"] == [{}, {"bearer": []}]
+    assert operations["post"]["security"] == [{"bearer": []}]
+
+
+def test_every_way_to_log_in_is_described(make_api: MakeApi) -> None:
+    api = make_api("mongomock://", authentication=["bearer", "basic", "api-key"])
+    result = api.get("/openapi.json")
+    assert result.json["components"]["securitySchemes"] == {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "basic": {"type": "http", "scheme": "basic"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    assert result.headers["vary"] == "Authorization, X-API-Key"
+    without = make_api("mongomock://", authentication=["basic"])
+    assert "/login" not in described(without, token=None)["paths"]
+
+
+def test_it_is_sent_again_only_when_it_differs(api: Api) -> None:
+    first = api.get("/openapi.json", token=None)
+    assert first.headers["cache-control"] == "private, no-cache"
+    tag = first.headers["etag"]
+    again = api.get("/openapi.json", token=None, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == tag
+    weak = api.get("/openapi.json", token=None, headers={"If-None-Match": f'"x", W/{tag}'})
+    assert weak.status_code == 304
+    assert api.get("/openapi.json", headers={"If-None-Match": '"x"'}).status_code == 200
+    assert_problem(api("POST", "/openapi.json"), 405, "method.not_allowed")
+
+
+def test_it_can_be_switched_off(make_api: MakeApi) -> None:
+    api = make_api("mongomock://", docs="off")
+    for path in ("/openapi.json", "/docs", "/docs/page.js"):
+        assert_problem(api.get(path), 404, "route.not_found")
+
+
+def test_names_that_are_no_words_are_told_apart(make_api: MakeApi) -> None:
+    api = make_api("mongomock://", "a-b:one,a.b:two,über:three,ключ:four")
+    document = described(api)
+    assert "/api/%C3%BCber" in document["paths"]
+    ids = [one["get"]["operationId"] for path, one in document["paths"].items() if "get" in one]
+    assert len(ids) == len(set(ids))
+
+
+# ------------------------------------------------------------------------------ declared resources
+
+
+def test_declared_resources_are_described(declared_api: MakeDeclared) -> None:
+    api = declared_api(**VIEWS)
+    api.falcorest.describe("/v1/openapi.json", docs=None, title="Blog", version="2")
+    document = api.get("/v1/openapi.json").json
+    assert [*OpenAPIV31SpecValidator(document).iter_errors()] == []
+    assert document["info"] == {"title": "Blog", "version": "2"}
+    schemas = document["components"]["schemas"]
+    post = schemas["Post"]["properties"]
+    assert post["id"] == {"type": "string", "pattern": "^[0-9a-fA-F]{24}$", "readOnly": True}
+    assert post["remark"] == {"type": "string", "description": "What else there is to say."}
+    assert post["stars"] == {"type": "integer", "minimum": 0, "maximum": 5}
+    assert post["shout"] == {"type": "string", "readOnly": True}
+    assert post["colour"] == {"type": "string", "enum": ["RED", "BLUE"]}
+    assert {"$ref": f"{SCHEMAS}User"} in post["readers"]["items"]["anyOf"]
+    assert schemas["NewPost"]["required"] == ["title"]
+    assert "required" not in schemas["PostChanges"]
+    assert {"id", "shout"}.isdisjoint(schemas["NewPost"]["properties"])
+    assert schemas["NewPost"]["additionalProperties"] is False
+    assert "password" not in schemas["User"]["properties"]
+    assert schemas["NewUser"]["properties"]["password"]["writeOnly"] is True
+    assert schemas["User"]["properties"]["posts"]["readOnly"] is True
+    assert schemas["Medium"]["discriminator"]["propertyName"] == "kind"
+    assert schemas["NewMedium"]["discriminator"]["mapping"] == {
+        "photo": f"{SCHEMAS}NewPhoto",
+        "video": f"{SCHEMAS}NewVideo",
+    }
+    listed = {one["name"]: one for one in document["paths"]["/posts"]["get"]["parameters"]}
+    assert set(listed) == {
+        *("title", "title__exact", "title__startswith", "title__in", "title__not__in"),
+        *("author_id", "author_id__exact", "stars__gte", "stars__lt", "stars__in"),
+        *("stars__exists", "size__height__gt", "on__lte", "_fields", "_order_by"),
+        *("_limit", "_skip"),
+    }
+    assert listed["stars__exists"]["schema"] == {"type": "boolean"}
+    assert listed["_limit"]["schema"]["maximum"] == 100
+    assert listed["on__lte"]["schema"] == {"type": "string", "format": "date"}
+
+
+class NoteSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    text = ma.String()
+    inner = ma.String()
+    owner = fields.Reference("people")
+
+
+class PersonSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    salary = ma.Integer()
+
+
+class PersonResource(Resource):
+    collection = "people"
+    schema = PersonSchema
+    policy = {"read": ["admin"]}
+
+
+class NoteResource(Resource):
+    collection = "notes"
+    schema = NoteSchema
+    related_resources = {"owner": PersonResource}
+    filters = {"text": [ops.Exact], "inner": [ops.Exact]}
+    allowed_ordering = ["inner", "text"]
+
+    def get_fields(self) -> list[str]:
+        user = self.req.context.user
+        return [*NoteSchema().fields] if user else ["id", "text", "owner"]
+
+
+class HeaderAuthentication(AuthenticationBase):
+    challenge = 'X-Who realm="us", note="a, b"'
+
+    def authorized(self, req: falcon.Request) -> Any:
+        who = req.get_header("X-Who")
+        if who == "nobody":
+            raise Unauthorized("auth.invalid", "There is no such caller.")
+        return {"username": who, "roles": [who]} if who else None
+
+
+class NoteView(ResourceView):
+    resource = NoteResource
+    methods = [methods.List, methods.Fetch, methods.Create]
+    authentication_methods = [HeaderAuthentication]
+    public_methods = frozenset({"GET"})
+
+
+def test_fields_and_relations_are_those_that_the_caller_sees(make_declared: MakeDeclared) -> None:
+    api = make_declared(notes=NoteView)
+    api.falcorest.describe()
+    stranger = described(api)
+    assert set(stranger["components"]["schemas"]["Note"]["properties"]) == {"id", "text", "owner"}
+    assert stranger["components"]["schemas"]["Note"]["properties"]["owner"] == {"type": "null"}
+    assert "salary" not in json.dumps(stranger)
+    of_list = stranger["paths"]["/notes"]["get"]
+    assert not [one for one in of_list["parameters"] if "inner" in json.dumps(one)]
+    assert of_list["security"] == [{}, {"x-who": []}]
+
+    member = described(api, headers={"X-Who": "member"})
+    assert "inner" in member["components"]["schemas"]["Note"]["properties"]
+    assert "salary" not in json.dumps(member)
+    assert "salary" in json.dumps(described(api, headers={"X-Who": "admin"}))
+    assert api.get("/openapi.json", headers={"X-Who": "nobody"}).status_code == 401
+
+
+def test_several_apis_in_one_application_describe_their_own(make_database: Any) -> None:
+    app = falcon.App()
+    first, second = (FalcoRest(app, mongomock.MongoClient()[name]) for name in ("one", "two"))
+    first.register(name="users", url="/one/users")(VIEWS["users"])
+    second.register(name="media", url="/two/media")(VIEWS["media"])
+    first.describe("/one/openapi.json", docs="/one/docs")
+    second.describe("/two/openapi.json", docs="/two/docs/")
+    client = testing.TestClient(app)
+    paths = client.simulate_get("/one/openapi.json").json["paths"]
+    assert set(paths) == {"/one/users", "/one/users/{id}"}
+    assert set(client.simulate_get("/two/openapi.json").json["paths"]) == {
+        "/two/media",
+        "/two/media/{id}",
+    }
+    page = client.simulate_get("/two/docs")
+    assert 'data-description="/two/openapi.json"' in page.text
+    assert 'src="/two/docs/page.js"' in page.text
+
+
+def test_below_a_prefix_servers_are_right(make_declared: MakeDeclared) -> None:
+    api = make_declared(**VIEWS)
+    api.falcorest.describe()
+    at_root = api.client.simulate_get("/openapi.json").json
+    assert "servers" not in at_root
+    mounted = api.client.simulate_get("/openapi.json", root_path="/below").json
+    assert mounted["servers"] == [{"url": "/below"}]
+    assert set(mounted["paths"]) == set(at_root["paths"])
+
+
+def test_the_page_keeps_to_itself(make_api: MakeApi) -> None:
+    api = make_api("mongomock://")
+    page = api.client.simulate_get("/docs", root_path="/a<b")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert 'data-login="/a%3Cb/login"' in page.text
+    assert "<script>" not in page.text
+    assert " style=" not in page.text
+    assert "//" not in page.text.replace("/a%3Cb", "")
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "page.js", "page.css"):
+        asset = api.get(f"/docs/{name}", token=None)
+        assert asset.status_code == 200
+        assert "charset=utf-8" in asset.headers["content-type"]
+        again = api.get(f"/docs/{name}", headers={"If-None-Match": asset.headers["etag"]})
+        assert again.status_code == 304
