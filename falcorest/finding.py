@@ -32,7 +32,7 @@ from falcorest.policy import Policy
 from falcorest.protection import Projection, is_same
 from falcorest.query import EVERYTHING, Document, Filter, Page, Query, conjunction
 from falcorest.rows import Rows
-from falcorest.streams import BATCH, DocumentStream, next_batch
+from falcorest.streams import BATCH, DocumentStream, next_batch, read_all
 
 #: How many documents are asked for by their ids at once.
 CHUNK = 200
@@ -163,8 +163,8 @@ class Finder:
     def page(self, query: Query) -> Page:
         """Return the documents of a query, and whether there are more behind its limit."""
         if query.limit is None:
-            return Page(list(self._find(query, 0)), False)
-        documents = list(self._find(query, min(query.limit + 1, LARGEST)))
+            return Page(read_all(self._find(query, 0)), False)
+        documents = read_all(self._find(query, min(query.limit + 1, LARGEST)))
         return Page(documents[: query.limit], len(documents) > query.limit)
 
     @database_operation()
@@ -202,7 +202,7 @@ class Finder:
     @database_operation()
     def find(self, query: Query) -> list[Document]:
         """Return the documents of a query."""
-        return list(self._find(query, query.limit or 0))
+        return read_all(self._find(query, query.limit or 0))
 
     def find_by_ids(self, identities: Sequence[Any], query: Query) -> list[Document]:
         """Return those of some documents that a query allows, in chunks of :data:`CHUNK`.

@@ -78,8 +78,10 @@ def _by_cursor(
         ("next", more, "_after", keyset.last),
         ("prev", keyset.before, "_before", keyset.first),
     ):
+        if not there:
+            continue
         text = _written(place, cursors)
-        if there and text is None:
+        if text is None:
             if keyset.parameter is None:
                 return None
             raise QueryError(
@@ -88,8 +90,7 @@ def _by_cursor(
                 "from page to page here.",
                 parameter=keyset.parameter,
             )
-        if there:
-            others[relation] = (parameter, text or "")
+        others[relation] = (parameter, text)
     if keyset.before:
         others["first"] = ("_after", "")
     return others

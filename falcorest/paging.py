@@ -29,7 +29,7 @@ from falcorest.memory.matching import is_condition, project
 from falcorest.policy import Policy
 from falcorest.protection import filter_paths
 from falcorest.query import NOTHING, Document, Filter, Keyset, Page, Query, conjunction
-from falcorest.streams import BATCH, DocumentStream
+from falcorest.streams import BATCH, DocumentStream, read_all
 
 #: How long it is taken for granted which indexes a collection has, in seconds.
 INDEX_SECONDS = 60.0
@@ -97,11 +97,12 @@ class Pager(Finder):
     @database_operation()
     def _page(self, query: Query, keyset: Keyset, limit: int) -> Page:
         """Return a page, and note how it stands in the order of the list."""
-        order = self._order(query)
+        keyset.order = order = self._order(query)
         read = query
         if order is not None and query.projection is not None:
             read = replace(query, projection=_joined(query.projection, order))
-        documents = list(self._find(read, min(limit + 1, LARGEST)))
+        documents = read_all(self._find(read, min(limit + 1, LARGEST)))
+        keyset.order = None
         more = len(documents) > limit
         del documents[limit:]
         keyset.ordered = False
@@ -137,8 +138,10 @@ class Pager(Finder):
         keyset.first = keyset.last = None
         try:
             require_places(documents, order)
-            if documents:
+            # PERF: of most pages, one end is enough.
+            if documents and keyset.before:
                 keyset.first = place_of(documents[0], order, self._read_by)
+            if documents and keyset.after:
                 keyset.last = place_of(documents[-1], order, self._read_by)
         except Unplaceable as error:
             if keyset.parameter is not None:
@@ -174,7 +177,8 @@ class Pager(Finder):
         return _any_of(beyond(keyset.place, order, -1 if keyset.backwards else 1), condition)
 
     def _sort(self, query: Query) -> list[tuple[str, int]]:
-        order = None if query.keyset is None else self._order(query)
+        keyset = query.keyset
+        order = None if keyset is None else keyset.order or self._order(query)
         if order is None:
             return super()._sort(query)
         sign = -1 if _is_reversed(query) else 1
@@ -201,6 +205,9 @@ class Pager(Finder):
         if indexes is None:
             return False
         rule = {} if self.rows is None else self.rows.condition
+        # PERF: there is always an index on the _id.
+        if not (rule or query.condition or query.sort):
+            return True
         return serves_whole_order(conjunction([rule, query.condition]), query.sort, indexes)
 
     @database_operation()

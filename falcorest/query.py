@@ -71,6 +71,7 @@ class Keyset:
             or ``_before``; None where it says neither.
         place: That place; None for the beginning, or the end, of the list.
         used: Whether documents were read by it.
+        order: The order in which a page is being read, if it leaves nothing open.
         ordered: Whether they were read in an order that leaves nothing open, so that there are
             places in it.
         first: The place of the first document of the page, if there is one.
@@ -82,6 +83,7 @@ class Keyset:
     parameter: str | None = None
     place: Place | None = None
     used: bool = False
+    order: tuple[tuple[str, int], ...] | None = None
     ordered: bool = False
     first: Place | None = None
     last: Place | None = None

@@ -60,6 +60,13 @@ class DocumentStream:
         return batch
 
 
+def read_all(cursor: Any) -> list[Document]:
+    """Return all documents of a cursor of pymongo, or of a database in memory."""
+    # PERF: one call, where a loop would make one for each document.
+    documents: list[Document] = cursor.to_list() if isinstance(cursor, Cursor) else list(cursor)
+    return documents
+
+
 def next_batch(cursor: Any, read: int) -> list[Document]:
     """Return the documents of the next answer of the database, which has 16 MiB at the most.
 
