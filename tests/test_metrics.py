@@ -130,6 +130,15 @@ def test_several_workers_share_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (folder / "counter_1.db").touch()
     assert FOLDER not in os.environ
     assert not folder.exists()
+    with shared(2):
+        held = Path(os.environ.pop(FOLDER))
+        monkeypatch.setattr(metrics, "_SETTLED_SECONDS", -1)
+        left = tmp_path / "falcorest-metrics-left"
+        left.mkdir()
+        with shared(2):
+            assert held.is_dir(), "it belongs to a server that runs"
+            assert not left.exists()
+        os.environ[FOLDER] = str(held)
     monkeypatch.setenv(FOLDER, "/of/the/operator")
     with shared(2):
         assert os.environ[FOLDER] == "/of/the/operator"
