@@ -45,6 +45,7 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "formats/plain.sh": {"FALCOREST_JSON": "plain"},
     "import/import.sh": {},
     "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
+    "operate/probes.sh": {},
     "paging/after.sh": {},
     "paging/count.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
@@ -326,6 +327,8 @@ def test_deployments(
     }[server]
     with running(command, port, tmp_path, environment) as process:
         assert_serves(process)
+        counted = 'route="/api/rocket_engines",status="200"} 1.0'
+        assert all(counted in process.get("/metrics").body.decode() for _ in range(5))
         if server == "granian":
             # NOTE: granian waits for a worker that is told to stop while it still starts.
             started = 0
