@@ -314,11 +314,12 @@ class Finder:
             document = as_it_is = self._one(identity, filter, query)
         else:
             # NOTE: as bytes, since not every type of BSON survives Python.
-            raw = self.collection.with_options(CodecOptions(document_class=RawBSONDocument))
+            codec = self.collection.codec_options
+            raw = self.collection.with_options(codec.with_options(document_class=RawBSONDocument))
             as_it_is = raw.find_one(filter, **self._options())  # type: ignore[assignment]
             if as_it_is is None:
                 raise self._missing(identity)
-            document = bson.decode(as_it_is.raw, self.collection.codec_options)  # type: ignore[attr-defined]
+            document = bson.decode(as_it_is.raw, codec)  # type: ignore[attr-defined]
         name = self.version_field
         condition: Filter = {"$expr": {"$eq": ["$$ROOT", {"$literal": as_it_is}]}}
         if name is not None:

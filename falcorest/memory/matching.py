@@ -68,10 +68,13 @@ def _clause(name: str, argument: Any) -> _Test:
 
 def _same_as(expression: Any) -> _Test:
     """Return a test whether a document is another one, to the byte: the one expression there is."""
-    literal = expression["$eq"][1]["$literal"]
-    if expression != {"$eq": ["$$ROOT", {"$literal": literal}]}:
+    try:
+        ((root, literal),) = expression.values()
+        encoded = bson.encode(literal["$literal"])
+    except (AttributeError, TypeError, ValueError, LookupError):
+        raise NotImplementedError("$expr") from None
+    if (*expression, root, *literal) != ("$eq", "$$ROOT", "$literal"):
         raise NotImplementedError("$expr")
-    encoded = bson.encode(literal)
     return lambda document: bson.encode(document) == encoded
 
 
