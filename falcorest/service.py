@@ -22,7 +22,14 @@ from falcorest.errors import (
     Problem,
     WriteRefused,
 )
-from falcorest.finding import Changed, Finder, database_operation, in_session, with_identity
+from falcorest.finding import (
+    Changed,
+    Finder,
+    database_operation,
+    in_session,
+    is_version,
+    with_identity,
+)
 from falcorest.memory.applying import apply_update, check_update
 from falcorest.policy import Policy
 from falcorest.query import EVERYTHING, WHOLE, Document, Filter, Query, conjunction
@@ -487,8 +494,7 @@ def _next(version: Any) -> int:
     Raises:
         WriteRefused: It is no whole number.
     """
-    whole = isinstance(version, int) or (isinstance(version, float) and version.is_integer())
-    if isinstance(version, bool) or not whole or version >= 2**63 - 1:
+    if not is_version(version):
         raise WriteRefused("write.refused", "The version of the document is no whole number.")
     return int(version) + 1
 
