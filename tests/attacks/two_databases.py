@@ -31,6 +31,7 @@ from falcorest import bson_json
 from falcorest.auth import TokenIssuer
 from falcorest.embedded import engine, find_mongod
 from tests.attacks import declared
+from tests.attacks.conditions import completed
 from tests.attacks.requests import Generator, Request, edited
 from tests.attacks.trial import Episode, Side, Trial
 from tests.attacks.world import (
@@ -90,7 +91,9 @@ class PolicySide(Side[Request]):
             read = self.api.get(request.url, token=token)
             found = read.json if read.status_code == 200 else {}
             body = json.dumps(edited(found, request.edits)).encode()
-        result = self.api(request.method, request.url, raw=body, token=token)
+        document = request.url.partition("?")[0]
+        headers = completed(request.headers, lambda: self.api.get(document, token=token))
+        result = self.api(request.method, request.url, raw=body, token=token, headers=headers)
         self.dated |= result.status_code < 300 and b"$currentDate" in (body or b"")
         if result.status_code == 201:
             resource = request.url.split("/")[2]
