@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +27,7 @@ from falcorest.preconditions import tag_of
 from falcorest.service import CollectionService
 from falcorest.settings import ResourceSettings
 from tests import doors, watching
+from tests.attacks.rivals import RIVALRIES, create_if_none_is_there
 from tests.conftest import MakeApi
 from tests.declared import DeclaredApi, MakeDeclared
 from tests.doors import JSON_PATCH, MERGE, Door, MakeDoor
@@ -1041,67 +1040,10 @@ def test_what_is_shown_of_others_may_depend_on_the_caller(make_declared: MakeDec
 # ---------------------------------------------------------------------------------------- races
 
 
-def at_once(count: int, work: Callable[[int], Any]) -> Counter[Any]:
-    """Do something in several threads that start together; return what came out how often."""
-    ready, found = threading.Barrier(count), Counter[Any]()
-    lock = threading.Lock()
-
-    def run(number: int) -> None:
-        ready.wait()
-        outcome = work(number)
-        with lock:
-            found[outcome] += 1
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
-
-
-@pytest.mark.parametrize("version", [None, "v"])
-def test_nothing_that_rivals_write_is_lost(make_door: MakeDoor, version: str | None) -> None:
-    door = make_door(version_field=version)
-    door.put_thing()
-
-    def count_up(number: int) -> int:
-        for _ in range(1000):
-            read = door("GET")
-            body = {"n": read.json["n"] + 1}
-            result = door("PATCH", "/x", body, headers={"If-Match": read.headers["etag"]})
-            if result.status_code != 412:
-                break
-        return result.status_code
-
-    assert sum(at_once(12, count_up).values()) == 12
-    assert door.stored()["n"] == 12
-
-
-def test_one_of_many_deletes(door: Door) -> None:
-    match = {"If-Match": door.tag()}
-    found = at_once(12, lambda number: door("DELETE", headers=match).status_code)
-    assert found == {204: 1, 404: 11}
-
-
-def test_one_of_many_creates(zero_code: MakeDoor) -> None:
-    door = zero_code()
-    none = {"If-None-Match": "*"}
-    found = at_once(12, lambda number: door("PUT", "/new", {"n": number}, headers=none).status_code)
-    assert found == {201: 1, 412: 11}
-
-
-def test_patches_without_preconditions_lose_nothing(door: Door) -> None:
-    door.things.update_one({"_id": "x"}, {"$set": {"pair": {"a": 0, "b": 0}}})
-
-    def patch(number: int) -> int:
-        if number % 2:
-            half = "ab"[number // 2 % 2]
-            return door("PATCH", "/x", {"pair": {half: 9}}, media_type=MERGE).status_code
-        add = [{"op": "add", "path": "/tags/-", "value": f"{number}"}]
-        return door("PATCH", "/x", add, media_type=JSON_PATCH).status_code
-
-    assert set(at_once(12, patch)) <= {200, 204}
-    stored = door.stored()
-    assert sorted(stored["tags"]) == sorted(["t", *map(str, range(0, 12, 2))])
-    assert stored["pair"] == {"a": 9, "b": 9}
+@pytest.mark.parametrize("rivalry", RIVALRIES)
+def test_rivals_lose_nothing(
+    make_door: MakeDoor, rivalry: Callable[[Door, int], list[str]]
+) -> None:
+    door = make_door()
+    if not (door.is_declared and rivalry is create_if_none_is_there):
+        assert rivalry(door, 8) == []
