@@ -1,7 +1,7 @@
 """Declared resources with everything that a description has to say.
 
-Integers are strict and nothing is a Boolean, because marshmallow takes ``"5"`` for 5 and 0 for false,
-which a description doesn't encourage.
+Integers are strict and nothing is a Boolean, because marshmallow takes ``"5"`` for 5 and 0 for
+false, which a description doesn't encourage.
 """
 
 from __future__ import annotations

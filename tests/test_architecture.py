@@ -30,8 +30,8 @@ ORDER = [
     *("dialects", "serializer", "attributes", "naming", "filtering", "selecting", "declaration"),
     *("bodies", "streams", "finding", "service", "planning", "resource", "related", "reading"),
     *("nested", "returned", "writing", "views"),
-    *("auth", "middleware", "openapi", "api", "catalog", "cors", "server", "demo", "runner", "scaffold"),
-    *("terminal", "cli"),
+    *("auth", "middleware", "openapi", "api", "catalog", "cors", "server", "demo", "runner"),
+    *("scaffold", "terminal", "cli"),
 ]
 
 

@@ -17,7 +17,7 @@ from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.openapi.access import Callers, access_of
 from falcorest.openapi.answers import Traits, errors, header, success
 from falcorest.openapi.collections import Documents, Knowledge
-from falcorest.openapi.components import Components, Schema
+from falcorest.openapi.components import Components, Schema, title_of, unique
 from falcorest.openapi.fields import Fields
 from falcorest.openapi.operations import Operations
 from falcorest.openapi.security import Security
@@ -52,12 +52,13 @@ def describe(
     """
     resources = [view for view in views if isinstance(view, ResourceView)]
     callers = Callers(req, resources)
-    servers = {"servers": [{"url": req.root_path}]} if req.root_path else {}
+    servers: dict[str, Any] = {"servers": [{"url": req.root_path}]} if req.root_path else {}
     spec = APISpec(title, version, "3.1.0", **servers)
     components, security = Components(), Security()
     fields = Fields(spec, components, sent=True)
     shapes = Shapes(spec, components)
     headers = _common_headers(req)
+    titles: set[str] = set()
     for view in views:
         if isinstance(view, ResourceView):
             # NOTE: all of them, so that what is said of caching doesn't depend on the caller.
@@ -66,14 +67,17 @@ def describe(
             access = access_of(req, view)
             if not access.is_there:
                 continue
+            name = unique(title_of(view.name), titles)
+            titles.add(name)
             work = Writer(view.resource(req, methods.List, view.service), view)
             documents = None
             if not view.declaration.has_schema:
                 lister = work if access.lists else None
-                documents = Documents(components, view, knowledge, lister)
+                documents = Documents(components, view, name, knowledge, lister)
             operations = Operations(
                 components,
                 view,
+                name,
                 work,
                 access,
                 shapes=shapes,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from falcon import MEDIA_JSON
 
 from falcorest import methods
+from falcorest.fields import ObjectId
 from falcorest.methods import Method
 from falcorest.openapi.access import Access, Request
 from falcorest.openapi.answers import Traits, errors, header, like, one_of, success
@@ -20,8 +21,6 @@ from falcorest.openapi.parameters import Parameters
 from falcorest.openapi.shapes import Shapes, Way
 from falcorest.openapi.updates import fields as fields_to_set
 from falcorest.openapi.updates import operators as update_operators
-from falcorest.openapi.values import sent_document
-from falcorest.fields import ObjectId
 from falcorest.views import ResourceView
 from falcorest.writing import Writer
 
@@ -51,6 +50,7 @@ class Operations:
     Args:
         components: Where schemas and responses are put.
         view: The view.
+        title: How the view is called in the names of operations.
         work: Reads for the caller.
         access: What the caller may ask.
         shapes: Those of declared resources.
@@ -64,6 +64,7 @@ class Operations:
         self,
         components: Components,
         view: ResourceView,
+        title: str,
         work: Writer,
         access: Access,
         *,
@@ -75,6 +76,7 @@ class Operations:
     ) -> None:
         self._components = components
         self._view = view
+        self._title = title
         self._work = work
         self._access = access
         self._shapes = shapes
@@ -223,12 +225,10 @@ class Operations:
         }
 
     def _operation_id(self, request: Request) -> str:
-        return f"{NAMES[request.method][0]}{title_of(self._view.name)}"
+        return NAMES[request.method][0] + self._title
 
     def _list_answer(self) -> _Answers:
-        opening, closing = self._dialect.page(
-            False if self._view.resource.paginate else None, {}
-        )
+        opening, closing = self._dialect.page(False if self._view.resource.paginate else None, {})
         schema = like(json.loads(opening + closing), self._shown())
         following = header('The next page: `<…>; rel="next"`.', _TEXT)
         headers = {"Link": following} if self._view.resource.paginate else {}

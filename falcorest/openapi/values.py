@@ -46,7 +46,11 @@ EXTENDED: dict[str, Schema] = {
             "anyOf": [
                 {"type": "string", "format": "date-time"},
                 wrapper(numberLong=_WHOLE),
-                {"type": "integer", **INT64_BOUNDS, "description": "Milliseconds since 1970; it is shown as one of these."},
+                {
+                    "type": "integer",
+                    **INT64_BOUNDS,
+                    "description": "Milliseconds since 1970; it is shown as one of these.",
+                },
             ]
         }
     ),
@@ -250,7 +254,6 @@ def sent_document(components: Components) -> Schema:
 
 def sent_id(components: Components) -> Schema:
     """Return a reference to the schema of what may be an ``_id``."""
-
     return components.schema(
         "Id",
         lambda: {

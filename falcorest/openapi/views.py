@@ -92,9 +92,7 @@ class DocsView(View):
         title: Of the page.
     """
 
-    def __init__(
-        self, views: Mapping[View, str], description: str, place: str, title: str
-    ) -> None:
+    def __init__(self, views: Mapping[View, str], description: str, place: str, title: str) -> None:
         self._views = views
         self._description = description
         self._place = place

@@ -37,6 +37,7 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "bulk/bulk.sh": {},
     "cors/cors.sh": {"FALCOREST_CORS_ORIGINS": "https://app.example.com"},
     "errors/problem.sh": {},
+    "openapi/describe.sh": {},
     "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
     "paging/after.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},

@@ -30,7 +30,10 @@ def described(api: Any, **kwargs: Any) -> dict[str, Any]:
     result = api.get("/openapi.json", **kwargs)
     assert result.status_code == 200, result.text
     document: dict[str, Any] = result.json
-    errors = [f"{list(error.path)}: {error.message}" for error in OpenAPIV31SpecValidator(document).iter_errors()]
+    errors = [
+        f"{list(error.path)}: {error.message}"
+        for error in OpenAPIV31SpecValidator(document).iter_errors()
+    ]
     assert errors == []
     return document
 
@@ -186,9 +189,7 @@ def test_closed_reading_tells_strangers_nothing(make_api: MakeApi) -> None:
 
 
 def test_a_sample_is_made_of_rows_that_the_caller_sees(make_api: MakeApi, any_uri: str) -> None:
-    api = with_rules(
-        make_api, any_uri, owner="by", read=["authenticated"], unrestricted=["admin"]
-    )
+    api = with_rules(make_api, any_uri, owner="by", read=["authenticated"], unrestricted=["admin"])
     api.rockets.insert_many([{"by": "ada", "mine": 1}, {"by": "bob", "theirs": 1}])
 
     def told(caller: str) -> set[str]:
