@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import falcon
 from apispec import APISpec
@@ -52,7 +53,7 @@ def describe(
     """
     resources = [view for view in views if isinstance(view, ResourceView)]
     callers = Callers(req, resources)
-    servers: dict[str, Any] = {"servers": [{"url": req.root_path}]} if req.root_path else {}
+    servers: dict[str, Any] = {"servers": [{"url": quote(req.root_path)}]} if req.root_path else {}
     spec = APISpec(title, version, "3.1.0", **servers)
     components, security = Components(), Security()
     fields = Fields(spec, components, sent=True)
@@ -64,12 +65,12 @@ def describe(
             # NOTE: all of them, so that what is said of caching doesn't depend on the caller.
             known = security.of(view.authentication_methods or ())
             callers.enter(view)
-            access = access_of(req, view)
+            work = Writer(view.resource(req, methods.List, view.service), view)
+            access = access_of(view, work)
             if not access.is_there:
                 continue
             name = unique(title_of(view.name), titles)
             titles.add(name)
-            work = Writer(view.resource(req, methods.List, view.service), view)
             documents = None
             if not view.declaration.has_schema:
                 lister = work if access.lists else None
