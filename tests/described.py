@@ -126,12 +126,14 @@ class MediumResource(Resource):
 
 class UserView(ResourceView):
     resource = UserResource
-    methods = methods.ALL
+    methods = [methods.Create, methods.Fetch, methods.List, methods.Update, methods.Delete]
 
 
 class PostView(ResourceView):
     resource = PostResource
     methods = methods.ALL
+    # PERF: it does what PATCH does, and exercising either takes its time.
+    on_put = None
 
 
 class MediumView(ResourceView):
