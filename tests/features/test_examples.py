@@ -44,6 +44,7 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "formats/lists.sh": {},
     "formats/plain.sh": {"FALCOREST_JSON": "plain"},
     "import/import.sh": {},
+    "openapi/describe.sh": {},
     "indexes/indexes.sh": {"FALCOREST_REQUIRE_INDEX": "true"},
     "operate/probes.sh": {},
     "paging/after.sh": {},
