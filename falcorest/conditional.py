@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from falcorest.database import write_conflict
-from falcorest.errors import BodyError, NotFound
+from falcorest.errors import BodyError, ContentTooLarge, NotFound
 from falcorest.finding import Changed, Expected
 from falcorest.limits import Limits
 from falcorest.patches import MergePatch, Patch, changes, is_same, require_few
@@ -23,6 +23,12 @@ from falcorest.query import Document
 from falcorest.writing import Writer
 
 T = TypeVar("T")
+
+#: What is said where a message to the database gets too large.
+_TOGETHER = (
+    " A conditional write sends what it compares with, and what it changes; they have that much "
+    "together, unless the resource counts its changes in a version_field."
+)
 
 #: How long a write is tried where the database has no time limit, in seconds.
 _SECONDS = 5.0
@@ -70,6 +76,10 @@ def write_known(
         try:
             with work.expecting(expected):
                 return write(document)
+        except ContentTooLarge as problem:
+            if work.service.version_field is None:
+                problem.detail += _TOGETHER
+            raise
         except Changed:
             if monotonic() > end:
                 raise write_conflict() from None

@@ -347,15 +347,16 @@ class Finder:
             document = as_it_is = self._one(identity, filter, query)
         else:
             # NOTE: as bytes, since not every type of BSON survives Python.
-            raw = self.collection.with_options(CodecOptions(document_class=RawBSONDocument))
+            codec = self.collection.codec_options
+            raw = self.collection.with_options(codec.with_options(document_class=RawBSONDocument))
             as_it_is = raw.find_one(filter, **self._options())  # type: ignore[assignment]
             if as_it_is is None:
                 raise self._missing(identity)
-            document = bson.decode(as_it_is.raw, self.collection.codec_options)  # type: ignore[attr-defined]
+            document = bson.decode(as_it_is.raw, codec)  # type: ignore[attr-defined]
         name = self.version_field
         condition: Filter = {"$expr": {"$eq": ["$$ROOT", {"$literal": as_it_is}]}}
-        if name is not None:
-            condition = {name: {"$eq": document[name]} if name in document else {"$exists": False}}
+        if name is not None and is_version(document.get(name)):
+            condition = {name: {"$eq": document[name]}}
         return document, Expected(identity, document["_id"], condition)
 
     def expecting(self, expected: Expected) -> Self:
@@ -421,6 +422,14 @@ class Finder:
         documents = list(self._find(whole, self.policy.max_affected + 1))
         self.policy.bound_affected(len(documents))
         return documents
+
+
+def is_version(value: Any) -> bool:
+    """Tell whether a value can count changes: a whole number that one can be added to."""
+    if isinstance(value, float):
+        # NOTE: beyond that, one more is the same double.
+        return value.is_integer() and abs(value) < 2**53
+    return isinstance(value, int) and not isinstance(value, bool) and value < 2**63 - 1
 
 
 def with_identity(identity: Any) -> Filter:

@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from time import gmtime, localtime, strftime, time
 from typing import Any, TypeAlias
 
 import orjson
+
+_STDERR = 2
 
 AUTO = "auto"
 HUMAN = "human"
@@ -110,6 +113,9 @@ class _Formatter(logging.Formatter):
     def __init__(self, line: Callable[[float, str, str, str, Mapping[str, Any]], str]) -> None:
         super().__init__()
         self._line = line
+        self._left_out = 0
+        self._room = select.poll()
+        self._room.register(_STDERR, select.POLLOUT)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, with what was raised."""
@@ -122,14 +128,21 @@ class _Formatter(logging.Formatter):
         return self._line(record.created, level, record.name, record.getMessage(), fields)
 
     def write_access(self, message: str, fields: Mapping[str, Any]) -> None:
-        """Write the line of a request.
+        """Write the line of a request, unless it would have to wait for a reader.
 
         PERF: through logging, it takes a sixth of all that a request takes.
         """
+        # NOTE: a pipe that nobody reads fills up, and must not stop the server.
+        if not self._room.poll(0):
+            self._left_out += 1
+            return
+        left_out, self._left_out = self._left_out, 0
+        if left_out:
+            fields = {**fields, "left_out_before": left_out}
         line = self._line(time(), "info", "falcorest.access", message, fields)
         try:
             # NOTE: in one piece, so that the lines of several workers don't mix.
-            os.write(2, line.encode() + b"\n")
+            os.write(_STDERR, line.encode() + b"\n")
         except OSError:
             # NOTE: nobody is there to read it, or to be told of that.
             return

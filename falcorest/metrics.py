@@ -7,6 +7,7 @@ imported when it is used.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import falcon
@@ -34,6 +36,9 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 #: The name of the file in which a worker that is alive keeps its gauges.
 _GAUGES = "gauge_livesum_"
+
+_PREFIX = "falcorest-metrics-"
+_SETTLED_SECONDS = 60
 
 
 class Metrics(ConnectionPoolListener):
@@ -235,11 +240,39 @@ def shared(workers: int) -> Iterator[None]:
     if workers == 1 or FOLDER in os.environ:
         yield
         return
-    folder = tempfile.mkdtemp(prefix="falcorest-metrics-")
+    _sweep()
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    held = _hold(folder)
     os.environ[FOLDER] = folder
     try:
         yield
     finally:
         del os.environ[FOLDER]
+        rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _hold(folder: str | Path) -> int:
+    """Lock a folder for as long as this process, or a worker of it, is there.
+
+    Raises:
+        OSError: It is locked already, or not ours.
+    """
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+def _sweep() -> None:
+    """Remove the folders of servers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            rmtree(folder)
+            # NOTE: one that is being made isn't locked yet.
+            if time() - folder.stat().st_mtime > _SETTLED_SECONDS:
+                held = _hold(folder)
+                rmtree(folder, ignore_errors=True)
+                os.close(held)

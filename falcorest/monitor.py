@@ -32,7 +32,7 @@ class Monitor:
         api.add_view(MetricsView(monitor), "/metrics")
 
     Args:
-        access_log: Writes the line of each request, by default through :mod:`logging`; None
+        access_log: Writes the line of each request, by default through ``logging``; None
             for no lines.
         metrics: Whether figures are kept.
         slow_ms: From how many milliseconds on a command of the database is logged; 0 is never.

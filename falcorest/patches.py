@@ -126,18 +126,21 @@ class MergePatch:
     def apply(self, document: dict[str, Any]) -> Any:
         """Return a document as it is after the change."""
         # NOTE: what is made of it may be changed, and it may be applied again.
-        return _merged(document, deepcopy(self.body))
+        return _merged_into(document, deepcopy(self.body))
 
 
-def _merged(value: Any, patch: Any) -> Any:
-    if not is_object(patch):
-        return patch
-    merged = dict(value) if is_object(value) else {}
+def merge(value: Any, patch: Any) -> Any:
+    """Return a JSON value as a merge patch makes it."""
+    return _merged_into(value if is_object(value) else {}, patch) if is_object(patch) else patch
+
+
+def _merged_into(value: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(value)
     for key, one in patch.items():
         if one is None:
             merged.pop(key, None)
         else:
-            merged[key] = _merged(merged.get(key), one)
+            merged[key] = merge(merged.get(key), one)
     return merged
 
 
@@ -268,14 +271,25 @@ class _Tree:
         around: Any = self._root
         *parents, last = ["", *path]
         for parent in parents:
-            key = _key(around, parent)
+            key = self._key(around, parent)
             if not _has(around, key):
                 raise _conflict(one, f"there is no {_written(path)}")
             around = around[key]
-        key = _key(around, last)
+        key = self._key(around, last)
         if key is None:
             raise _conflict(one, f"there can't be a {_written(path)}")
         return around, key
+
+    def _key(self, around: Any, part: str) -> Any:
+        """Return the key that a part of a pointer stands for; None for one that can't be."""
+        if type(around) is list:
+            if part == "-":
+                return len(around)
+            fits = _INDEX.fullmatch(part) is not None and int(part) <= len(around)
+            return int(part) if fits else None
+        # NOTE: a document may have a name with a dollar sign and be none of Extended JSON.
+        is_document = around is self._root.get("") and type(around) is dict
+        return part if is_document or is_object(around) else None
 
     def _copied(self, one: _Operation, value: Any) -> Any:
         """Return a copy of what is put into a place, unless it is too much."""
@@ -305,17 +319,6 @@ def _has(around: Any, key: Any) -> bool:
     if key is None:
         return False
     return bool(key < len(around)) if type(around) is list else key in around
-
-
-def _key(around: Any, part: str) -> Any:
-    """Return the key that a part of a pointer stands for; None for one that can't be."""
-    if type(around) is not list:
-        return part if is_object(around) else None
-    if part == "-":
-        return len(around)
-    if _INDEX.fullmatch(part) is None:
-        return None
-    return int(part) if int(part) <= len(around) else None
 
 
 def is_equal(one: Any, other: Any) -> bool:

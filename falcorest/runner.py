@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import falcon
 
@@ -33,7 +33,8 @@ SERVERS = ("granian", "gunicorn", "waitress")
 _GRACE_SECONDS = 30
 _LISTEN_SECONDS = 30.0
 
-App = falcon.App[Any, Any]
+# NOTE: a text, because an application that OpenTelemetry has put in its place has no parameters.
+App: TypeAlias = "falcon.App[Any, Any]"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from falcorest.errors import (
     Problem,
     WriteRefused,
 )
-from falcorest.finding import Changed, database_operation, in_session, with_identity
+from falcorest.finding import Changed, database_operation, in_session, is_version, with_identity
 from falcorest.memory.applying import apply_update, check_update
 from falcorest.paging import Pager
 from falcorest.policy import Policy
@@ -530,8 +530,7 @@ def _next(version: Any) -> int:
     Raises:
         WriteRefused: It is no whole number.
     """
-    whole = isinstance(version, int) or (isinstance(version, float) and version.is_integer())
-    if isinstance(version, bool) or not whole or version >= 2**63 - 1:
+    if not is_version(version):
         raise WriteRefused("write.refused", "The version of the document is no whole number.")
     return int(version) + 1
 

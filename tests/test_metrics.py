@@ -102,6 +102,16 @@ def test_the_figures_fit_into_a_registry_of_ones_own() -> None:
     assert registry.get_sample_value("falcorest_requests_total", labels) == 1
 
 
+def test_every_figure_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "metrics.rst").read_text()
+    for metric in Metrics()._all:
+        (family,) = metric.collect()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert f"* - ``{name}``" in page
+        for label in metric._labelnames:
+            assert f"``{label}``" in page
+
+
 def test_the_gauges_of_the_dead_are_forgotten(tmp_path: Path) -> None:
     mine, dead = (tmp_path / f"gauge_livesum_{pid}.db" for pid in (os.getpid(), 2**22 + 1))
     for file in (mine, dead, tmp_path / f"counter_{2**22 + 1}.db"):
@@ -120,6 +130,15 @@ def test_several_workers_share_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (folder / "counter_1.db").touch()
     assert FOLDER not in os.environ
     assert not folder.exists()
+    with shared(2):
+        held = Path(os.environ.pop(FOLDER))
+        monkeypatch.setattr(metrics, "_SETTLED_SECONDS", -1)
+        left = tmp_path / "falcorest-metrics-left"
+        left.mkdir()
+        with shared(2):
+            assert held.is_dir(), "it belongs to a server that runs"
+            assert not left.exists()
+        os.environ[FOLDER] = str(held)
     monkeypatch.setenv(FOLDER, "/of/the/operator")
     with shared(2):
         assert os.environ[FOLDER] == "/of/the/operator"

@@ -17,11 +17,11 @@ from falcorest.limits import Limits
 from falcorest.patches import (
     JSON_PATCH,
     MERGE_PATCH,
-    _merged,
     changes,
     is_equal,
     is_object,
     is_same,
+    merge,
     read_patch,
 )
 
@@ -65,7 +65,7 @@ APPENDIX_A: list[tuple[Any, Any, Any]] = [
 
 @pytest.mark.parametrize(("original", "patch", "result"), APPENDIX_A)
 def test_the_examples_of_rfc_7396(original: Any, patch: Any, result: Any) -> None:
-    assert _merged(original, patch) == result
+    assert merge(original, patch) == result
     if type(original) is dict and type(patch) is dict:
         assert merged(original, patch) == result
 
@@ -97,6 +97,7 @@ def test_nulls_in_a_list_are_kept_and_values_of_extended_json_are_replaced() -> 
     assert merged({"a": OID}, {"a": {"$date": "x"}}) == {"a": {"$date": "x"}}
     assert merged({"a": OID}, {"a": {"b": 1}}) == {"a": {"b": 1}}
     assert merged({"a": {"b": 1}}, {"a": OID}) == {"a": OID}
+    assert merged({"$x": 1, "a": 1}, {"a": 2}) == {"$x": 1, "a": 2}
 
 
 @pytest.mark.parametrize(
@@ -195,6 +196,7 @@ SUCCEEDS: list[tuple[str, Any, list[Any], Any]] = [
     ),
     ("Extended JSON is a value", {"a": OID}, [op("test", "/a", OID), op("remove", "/a")], {}),
     ("nothing", {"a": 1}, [], {"a": 1}),
+    ("a dollar sign", {"$x": 1, "a": 1}, [op("add", "/b", 2)], {"$x": 1, "a": 1, "b": 2}),
 ]
 
 

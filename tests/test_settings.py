@@ -70,6 +70,7 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
             ("GET,POST,PUT,PATCH,DELETE", [*("GET", "POST", "PUT"), "PATCH", "DELETE"]),
         ],
     ),
+    "FALCOREST_DOCS": ("docs", "on", [("off", "off"), ("on", "on")]),
     "FALCOREST_REGISTRATION": ("registration", "closed", [("open", "open"), ("closed", "closed")]),
     "FALCOREST_AUTHENTICATION": (
         "authentication",
@@ -170,6 +171,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("FALCOREST_DATA_DIR", ""),
     ("FALCOREST_MONGOD", ""),
     *(("FALCOREST_PUBLIC_METHODS", value) for value in ("get", "FETCH", "GET,", "GET;POST", "*")),
+    *(("FALCOREST_DOCS", value) for value in ("", "On", "true", "no")),
     *(("FALCOREST_REGISTRATION", value) for value in ("", "Open", "true", "yes")),
     *(
         (name, value)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.datetime_ms import DatetimeMS
@@ -54,7 +55,7 @@ _TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (ObjectId, "objectId"),
     ((datetime, DatetimeMS), "date"),
     (Decimal128, "decimal"),
-    (bytes, "binData"),
+    ((bytes, UUID), "binData"),
     (Timestamp, "timestamp"),
     ((Regex, re.Pattern), "regex"),
     (MinKey, "minKey"),
@@ -113,7 +114,10 @@ def _object_key(value: Any) -> tuple[Any, ...]:
     return tuple((rank, name, key) for name, (rank, key) in fields)
 
 
-def _binary_key(value: bytes) -> tuple[int, int, bytes]:
+def _binary_key(value: bytes | UUID) -> tuple[int, int, bytes]:
+    if isinstance(value, UUID):
+        # NOTE: only a database that somebody else has opened reads them as such.
+        value = Binary.from_uuid(value)
     return len(value), value.subtype if isinstance(value, Binary) else 0, bytes(value)
 
 

@@ -68,11 +68,14 @@ def _clause(name: str, argument: Any) -> _Test:
 
 def _same_as(expression: Any) -> _Test:
     """Return a test whether a document is another one, to the byte: the one expression there is."""
-    match expression:
-        case {"$eq": ["$$ROOT", {"$literal": literal}]}:
-            encoded = bson.encode(literal)
-            return lambda document: bson.encode(document) == encoded
-    raise NotImplementedError("$expr")
+    try:
+        ((root, literal),) = expression.values()
+        encoded = bson.encode(literal["$literal"])
+    except (AttributeError, TypeError, ValueError, LookupError):
+        raise NotImplementedError("$expr") from None
+    if (*expression, root, *literal) != ("$eq", "$$ROOT", "$literal"):
+        raise NotImplementedError("$expr")
+    return lambda document: bson.encode(document) == encoded
 
 
 def field_matcher(path: str, condition: Any) -> _Test:

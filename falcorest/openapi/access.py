@@ -9,8 +9,10 @@ import falcon
 
 from falcorest.auth.methods import AuthenticationBase, authenticate
 from falcorest.caller import AUTHENTICATED, PUBLIC, Caller, caller_of, set_user, user_of
-from falcorest.errors import Unauthorized
+from falcorest.errors import Problem, Unauthorized
 from falcorest.methods import List, Method
+from falcorest.query import EVERYTHING, NOTHING
+from falcorest.reading import Reader
 from falcorest.views import ResourceView
 
 _LOGGED_IN = Caller("somebody", frozenset({PUBLIC, AUTHENTICATED}))
@@ -54,15 +56,29 @@ class Access:
         return any(one.now for one in self.collection.values() if one.method is List)
 
 
-def access_of(req: falcon.Request, view: ResourceView) -> Access:
-    """Return what the caller of a request may ask of a view."""
-    return Access(
-        _requests(req, view, view.collection_methods), _requests(req, view, view.item_methods)
-    )
+def access_of(view: ResourceView, work: Reader) -> Access:
+    """Return what the caller of a request may ask of a view.
+
+    Args:
+        view: The view.
+        work: Reads for that caller.
+    """
+    blind = _sees_nothing(work)
+    served = view.collection_methods, view.item_methods
+    return Access(*(_requests(work.resource.req, view, one, blind=blind) for one in served))
+
+
+def _sees_nothing(work: Reader) -> bool:
+    """Tell whether the author's permissions let a caller read no document at all."""
+    try:
+        rule = work.readable(EVERYTHING).rule
+    except Problem:
+        return True
+    return bool(rule.get("_id") == NOTHING["_id"])
 
 
 def _requests(
-    req: falcon.Request, view: ResourceView, served: Mapping[str, type[Method]]
+    req: falcon.Request, view: ResourceView, served: Mapping[str, type[Method]], *, blind: bool
 ) -> dict[str, Request]:
     caller, known = caller_of(req), bool(user_of(req))
     found = {}
@@ -71,6 +87,8 @@ def _requests(
             method, verb, view.public_methods
         )
         now = (known or public) and view.policy.allows(method, caller)
+        if now and blind and method.reads:
+            continue
         # NOTE: what only some roles may do is nobody else's business.
         later = not known and not public and view.policy.allows(method, _LOGGED_IN)
         if now or later:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from pymongo.errors import PyMongoError
 
 from falcorest.caller import caller_of
 from falcorest.database import in_memory
-from falcorest.openapi.components import Components, Schema, title_of
+from falcorest.openapi.components import Components, Schema
 from falcorest.openapi.samples import DOCUMENTS, Sample
 from falcorest.openapi.validators import Validator
 from falcorest.openapi.values import KEY, sent_document, sent_id, sent_value, shown_document
@@ -27,16 +27,20 @@ KEPT_SECONDS = 60.0
 _INFERRED = "What the documents that were looked at have in common; nothing is promised of others."
 
 
+T = TypeVar("T")
+_Kept: TypeAlias = WeakKeyDictionary[ResourceView, tuple[float, T]]
+
+
 class Knowledge:
     """What has been found out about collections, for a while."""
 
     def __init__(self) -> None:
-        self._validators: WeakKeyDictionary[ResourceView, tuple[float, Any]] = WeakKeyDictionary()
-        self._samples: WeakKeyDictionary[ResourceView, tuple[float, Sample]] = WeakKeyDictionary()
+        self._validators: _Kept[Mapping[str, Any]] = WeakKeyDictionary()
+        self._samples: _Kept[Sample] = WeakKeyDictionary()
         self._lock = Lock()
 
-    def validator(self, view: ResourceView) -> Mapping[str, Any] | None:
-        """Return the ``$jsonSchema`` that holds for all that is written to a collection."""
+    def validator(self, view: ResourceView) -> Mapping[str, Any]:
+        """Return the ``$jsonSchema`` of all that is written to a collection; empty for none."""
         return self._kept(self._validators, view, lambda: _read_validator(view))
 
     def sample(self, view: ResourceView, work: Writer) -> Sample:
@@ -47,33 +51,38 @@ class Knowledge:
             return _take_sample(work)
         return self._kept(self._samples, view, lambda: _take_sample(work))
 
-    def _kept(self, known: Any, view: ResourceView, find: Any) -> Any:
+    def _kept(
+        self,
+        known: _Kept[T],
+        view: ResourceView,
+        find: Callable[[], T],
+    ) -> T:
         with self._lock:
             until, found = known.get(view, (0.0, None))
-        if until < time.monotonic():
+        if found is None or until < time.monotonic():
             found = find()
             with self._lock:
                 known[view] = (time.monotonic() + KEPT_SECONDS, found)
         return found
 
 
-def _read_validator(view: ResourceView) -> Mapping[str, Any] | None:
+def _read_validator(view: ResourceView) -> Mapping[str, Any]:
     collection = view.service.collection
     if in_memory(collection.database):
-        return None
+        return {}
     try:
         (info,) = collection.database.list_collections(filter={"name": collection.name})
     except (PyMongoError, ValueError):
         # NOTE: a user of the database may read a collection and not the list of them.
-        return None
+        return {}
     options = info.get("options", {})
     # NOTE: otherwise, a document may be stored that doesn't follow it.
     if options.get("validationAction", "error") != "error":
-        return None
+        return {}
     if options.get("validationLevel", "strict") != "strict":
-        return None
+        return {}
     said = options.get("validator", {}).get("$jsonSchema")
-    return said if isinstance(said, Mapping) else None
+    return said if isinstance(said, Mapping) else {}
 
 
 def _take_sample(work: Writer) -> Sample:
@@ -88,20 +97,26 @@ class Documents:
     Args:
         components: Where they are put.
         view: Serves the collection.
+        title: How they are called.
         knowledge: What has been found out about it.
         work: Finds documents as the caller sees them; None where the caller may not list them.
     """
 
     def __init__(
-        self, components: Components, view: ResourceView, knowledge: Knowledge, work: Writer | None
+        self,
+        components: Components,
+        view: ResourceView,
+        title: str,
+        knowledge: Knowledge,
+        work: Writer | None,
     ) -> None:
         self._components = components
-        self._title = title_of(view.name)
+        self._title = title
         protection = view.policy.protection
         self._hidden, self._readonly = protection.hidden.tree, protection.readonly.tree
         self.validator = knowledge.validator(view)
         self.sample = None
-        if self.validator is None and work is not None:
+        if not self.validator and work is not None:
             self.sample = knowledge.sample(view, work)
 
     @property
@@ -111,10 +126,9 @@ class Documents:
         return found
 
     def _described(self, *, sent: bool) -> Schema:
-        if self.validator is not None:
+        if self.validator:
             validator = Validator(self._components, sent=sent)
             schema = validator.translate(self.validator, self._hidden, self._readonly)
-            schema.pop("anyOf", None) if "type" in schema else None
             return {"type": "object", **schema}
         if self.sample is not None and self.sample.count:
             schema = self.sample.schema(self._components, sent=sent)
@@ -136,13 +150,13 @@ class Documents:
         if not described:
             return shown_document(self._components)
         one = self._components.schema(self._title, lambda: described, (self._title, "shown"))
-        if self.validator is not None:
+        if self.validator:
             return one
         return {"anyOf": [one, shown_document(self._components)]}
 
     def sent(self) -> Schema:
         """Return a reference to the shape of a new document, or a whole one."""
-        if self.validator is not None:
+        if self.validator:
             described = self._described(sent=True)
             described.setdefault("propertyNames", {"pattern": KEY})
             named = described.setdefault("properties", {})

@@ -42,12 +42,9 @@ class Components:
 
     def response(self, wanted: str, response: Schema) -> Schema:
         """Return a reference to a response, the same one for all that are equal."""
-        for name, known in self.responses.items():
-            if known == response:
-                break
-        else:
-            name = unique(wanted, self.responses)
-            self.responses[name] = response
+        known = (name for name, one in self.responses.items() if one == response)
+        name = next(known, None) or unique(wanted, self.responses)
+        self.responses[name] = response
         return {"$ref": f"#/components/responses/{name}"}
 
 

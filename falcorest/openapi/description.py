@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import falcon
 from apispec import APISpec
@@ -17,7 +18,7 @@ from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.openapi.access import Callers, access_of
 from falcorest.openapi.answers import Traits, errors, header, success
 from falcorest.openapi.collections import Documents, Knowledge
-from falcorest.openapi.components import Components, Schema
+from falcorest.openapi.components import Components, Schema, title_of, unique
 from falcorest.openapi.fields import Fields
 from falcorest.openapi.operations import Operations
 from falcorest.openapi.security import Security
@@ -52,28 +53,32 @@ def describe(
     """
     resources = [view for view in views if isinstance(view, ResourceView)]
     callers = Callers(req, resources)
-    servers = {"servers": [{"url": req.root_path}]} if req.root_path else {}
+    servers: dict[str, Any] = {"servers": [{"url": quote(req.root_path)}]} if req.root_path else {}
     spec = APISpec(title, version, "3.1.0", **servers)
     components, security = Components(), Security()
     fields = Fields(spec, components, sent=True)
     shapes = Shapes(spec, components)
     headers = _common_headers(req)
+    titles: set[str] = set()
     for view in views:
         if isinstance(view, ResourceView):
             # NOTE: all of them, so that what is said of caching doesn't depend on the caller.
             known = security.of(view.authentication_methods or ())
             callers.enter(view)
-            access = access_of(req, view)
+            work = Writer(view.resource(req, methods.List, view.service), view)
+            access = access_of(view, work)
             if not access.is_there:
                 continue
-            work = Writer(view.resource(req, methods.List, view.service), view)
+            name = unique(title_of(view.name), titles)
+            titles.add(name)
             documents = None
             if not view.declaration.has_schema:
                 lister = work if access.lists else None
-                documents = Documents(components, view, knowledge, lister)
+                documents = Documents(components, view, name, knowledge, lister)
             operations = Operations(
                 components,
                 view,
+                name,
                 work,
                 access,
                 shapes=shapes,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from apispec import APISpec
-from apispec.ext.marshmallow import OpenAPIConverter
 from apispec.ext.marshmallow.common import make_schema_key, resolve_schema_instance
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import EXCLUDE, INCLUDE
 from marshmallow import fields as ma
 

@@ -50,6 +50,7 @@ class Operations:
     Args:
         components: Where schemas and responses are put.
         view: The view.
+        title: How the view is called in the names of operations.
         work: Reads for the caller.
         access: What the caller may ask.
         shapes: Those of declared resources.
@@ -63,6 +64,7 @@ class Operations:
         self,
         components: Components,
         view: ResourceView,
+        title: str,
         work: Writer,
         access: Access,
         *,
@@ -74,6 +76,7 @@ class Operations:
     ) -> None:
         self._components = components
         self._view = view
+        self._title = title
         self._work = work
         self._access = access
         self._shapes = shapes
@@ -222,7 +225,7 @@ class Operations:
         }
 
     def _operation_id(self, request: Request) -> str:
-        return f"{NAMES[request.method][0]}{title_of(self._view.name)}"
+        return NAMES[request.method][0] + self._title
 
     def _list_answer(self) -> _Answers:
         opening, closing = self._dialect.page(False if self._view.resource.paginate else None, {})

@@ -153,7 +153,7 @@ class Parameters:
 
     def _typed_filters(self) -> list[Parameter]:
         own = [
-            query(name, "Documents of which this field is so.", self._filter())
+            query(name, _FILTER, self._filter())
             for name in self._known
             if (name not in GROUPS and not name.startswith("_")) or name == "_id"
         ]
@@ -256,6 +256,7 @@ _CONTROLS = {
     "_order_by": Parameters._order_by,
 }
 _MEANING = {"and": "all", "or": "at least one", "nor": "none"}
+_FILTER = "A text that this field equals, or `operator[hint].value`, such as `gte[int].50`."
 _GROUP = "(a.gt[int].1,b.eq[str].text)"
 _VALUE_KEYWORDS = ("type", "format", "pattern", "enum", "anyOf", "minimum", "maximum")
 

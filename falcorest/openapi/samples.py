@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from bson import (
-    Binary,
     Code,
     DBRef,
     Decimal128,
@@ -30,11 +30,12 @@ SECONDS = 0.5
 FIELDS = 200
 DEPTH = 5
 
+# NOTE: code is a text, and Binary bytes, to Python.
 _TYPES: tuple[tuple[type, str], ...] = (
-    *((bool, "bool"), (int, "long"), (float, "double"), (str, "string"), (ObjectId, "objectId")),
-    *((datetime, "date"), (DatetimeMS, "date"), (Decimal128, "decimal"), (Binary, "binData")),
-    *((bytes, "binData"), (Regex, "regex"), (Timestamp, "timestamp"), (Code, "javascript")),
-    *((DBRef, "dbPointer"), (MinKey, "minKey"), (MaxKey, "maxKey"), (date, "string")),
+    *((Code, "javascript"), (bool, "bool"), (int, "long"), (float, "double"), (str, "string")),
+    *((ObjectId, "objectId"), (datetime, "date"), (DatetimeMS, "date"), (bytes, "binData")),
+    *((Decimal128, "decimal"), (Regex, "regex"), (Timestamp, "timestamp")),
+    *((DBRef, "dbPointer"), (MinKey, "minKey"), (MaxKey, "maxKey")),
 )
 #: What they are in JSON; the first one is the wider.
 _NUMBERS = {"double": "number", "long": "integer"}
@@ -83,8 +84,7 @@ class Sample:
                 for item in value[:DOCUMENTS]:
                     self.items.add(item)
         else:
-            found = (name for kind, name in _TYPES if isinstance(value, kind))
-            self.types["null" if value is None else next(found, "string")] = None
+            self.types[_type_of(value)] = None
 
     def schema(self, components: Components, *, sent: bool = False) -> Schema:
         """Return a schema that the values follow.
@@ -110,3 +110,12 @@ class Sample:
                 if kind not in kinds:
                     kinds.append(kind)
         return kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {}
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "number"
+    # NOTE: a hook may show what isn't stored, such as a date; that is a text in JSON.
+    return next((name for kind, name in _TYPES if isinstance(value, kind)), "string")

@@ -1,4 +1,4 @@
-"""Shapes: what documents of declared resources look like, as they are shown and as they are sent."""
+"""Shapes: what documents of declared resources look like, as they are shown and sent."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class Shapes:
 
     def _kinds(self, reader: Reader) -> Schema:
         declaration, ours = reader.declaration, reader.resource
+        children: dict[str, Any] = declaration.children
         of_kinds = {
             key: self.shown(Reader(child(ours.req, ours.view_method, ours.service), None, 1))
-            for key, child in declaration.children.items()
+            for key, child in children.items()
         }
         # NOTE: not oneOf, since _fields may leave out what tells them apart.
         schema: Schema = {"anyOf": list(of_kinds.values())}
@@ -107,7 +108,7 @@ class Shapes:
             way: What the body is for.
         """
         make = self._sent_kinds if declaration_of(kind).children else self._sent_object
-        return self._components.schema(way.name(kind), lambda: make(kind, way), (kind, way))
+        return self._components.schema(way.called(kind), lambda: make(kind, way), (kind, way))
 
     def _sent_kinds(self, kind: Any, way: Way) -> Schema:
         declaration = declaration_of(kind)
@@ -122,7 +123,7 @@ class Shapes:
                 required = required if way.partial or key == default else [name, *required]
                 return schema | ({"required": required} if required else {})
 
-            of_kinds[key] = self._components.schema(way.name(child), make, (child, kind, way))
+            of_kinds[key] = self._components.schema(way.called(child), make, (child, kind, way))
         schema: Schema = {"anyOf" if way.partial else "oneOf": list(of_kinds.values())}
         if default is None and not way.partial:
             schema["discriminator"] = _discriminator(name, of_kinds)
@@ -189,7 +190,7 @@ class Way(Enum):
         """Whether it may lack required fields."""
         return self in {Way.CHANGE, Way.MANY}
 
-    def name(self, kind: type[Any]) -> str:
+    def called(self, kind: type[Any]) -> str:
         """Return how the shape of a resource's documents is called."""
         return self.value.format(_title(kind))
 

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.attacks                            # about five minutes
+    python -m tests.attacks                            # about ten minutes
     python -m tests.attacks --requests 1000 --fuzz 10 --examples 20 --rounds 50
 
 The exit code is 1 if anything was wrong.
@@ -26,7 +26,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from pymongo import monitoring
 
 from falcorest.embedded import engine, find_mongod
-from tests.attacks import declared, fuzz, hostile, races
+from tests.attacks import declared, fuzz, hostile, races, rivals
 from tests.attacks.trial import Report
 from tests.attacks.two_databases import PolicyTrial, two_apis
 from tests.attacks.world import TOML, open_api, policy_settings
@@ -209,6 +209,9 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             own = None if uri == IN_MEMORY else uri
             yield try_declared(own, where, requests, options.seed)
         yield from try_races(running.uri, options.rounds)
+        for name, runs, took, wrong in rivals.results(running.uri, options.runs, options.threads):
+            what = f"runs of {options.threads} rivals, {name}"
+            yield Row(what, runs, None, took, wrong)
         for where, uri, _ in places:
             yield try_model(uri, where, options.examples)
     yield from try_fuzz(options.fuzz, options.seed)
@@ -222,6 +225,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--requests", type=int, default=10_000, help="to two databases")
     parser.add_argument("--examples", type=int, default=100, help="of 40 steps against a dict")
     parser.add_argument("--rounds", type=int, default=300, help="of each race")
+    parser.add_argument("--runs", type=int, default=20, help="of each rivalry, at each door")
+    parser.add_argument("--threads", type=int, default=50, help="in each of these runs")
     parser.add_argument("--fuzz", type=float, default=60, help="seconds for all the parsers")
     parser.add_argument("--seed", type=int, default=1, help="of all but the model's")
     options = parser.parse_args(arguments)

@@ -29,6 +29,15 @@ from falcorest import Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase
 from falcorest.dialects.base import COUNTS
+from tests.attacks.conditions import (
+    JSON_PATCH,
+    MERGE,
+    Headers,
+    completed,
+    conditions,
+    json_patch,
+    merge_patch,
+)
 from tests.attacks.cursors import some_cursor
 from tests.attacks.trial import Episode, Side, Trial, in_some_format
 from tests.declared import DeclaredApi
@@ -359,10 +368,12 @@ class DeclaredRequest:
     url: str
     body: bytes | None = None
     user: str = ""
+    headers: Headers = ()
 
     def __str__(self) -> str:
         body = "" if self.body is None else f" {self.body[:500]!r}"
-        return f"{self.user or 'nobody'}: {self.method} {self.url[:400]}{body}"
+        headers = "".join(f" {name}: {value}" for name, value in self.headers)
+        return f"{self.user or 'nobody'}: {self.method} {self.url[:400]}{headers}{body}"
 
 
 class DeclaredGenerator:
@@ -405,7 +416,37 @@ class DeclaredGenerator:
                 made = [made, self.body(kind, new=True, by_id=False)]
             body = json.dumps(made).encode()
         user = "ann" if self.chance(0.9) else ""
-        return DeclaredRequest(method, url, body, user)
+        headers = conditions(self.random, method)
+        if method == "PATCH" and url.count("/") > 1 and self.chance(0.5):
+            media_type, made = self.patch(kind)
+            body, headers = json.dumps(made).encode(), (*headers, ("Content-Type", media_type))
+        return DeclaredRequest(method, url, body, user, headers)
+
+    def patch(self, kind: str) -> tuple[str, Any]:
+        """Return a media type and a patch that is of it."""
+        written: dict[str, Sequence[Any]] = {
+            "posts": {
+                "author_id": self.references(),
+                "editors": ([], [str(self.one(USERS))]),
+                "content": ({"text": "x"}, {"text": "q", "hidden": "a"}, {}),
+                "content.text": ("x", "q"),
+                "parts": ([], [{"text": "x"}]),
+                "parts.0.text": ("x", "y"),
+                "number": (1, 2, 5),
+                "published": (True, True, True, False),
+                "title": ("t1", "t2", "new"),
+            },
+            "users": {"email": ("a", "b", "c"), "friend": self.references()},
+            "people": {"name": tuple("xyz"), "maiden": ("n",), "inner.text": ("y",)},
+            "tasks": {"title": ("a", "d"), "closed": (False, False, True)},
+        }[kind]
+        others = (
+            *("secret", "password", "salary", "unknown", "approved", "visible", "id", "owner"),
+            *("content.hidden", "parts.0.hidden", "author_id.email", "author_id.salary"),
+        )
+        if self.chance(0.5):
+            return MERGE, merge_patch(self.random, written, others)
+        return JSON_PATCH, json_patch(self.random, written, others)
 
     def identity(self, kind: str) -> Any:
         known = {"posts": POSTS, "users": USERS, "people": PEOPLE, "tasks": TASKS}[kind]
@@ -546,9 +587,11 @@ class DeclaredSide(Side[DeclaredRequest]):
                 collection.insert_many(deepcopy(documents))
 
     def send(self, request: DeclaredRequest) -> Result:
-        headers = {"X-User": request.user} if request.user else {}
-        body, format_headers = in_some_format(request.method, request.url, request.body)
-        headers |= format_headers
+        caller = {"X-User": request.user} if request.user else {}
+        document = request.url.partition("?")[0]
+        given = completed(request.headers, lambda: self.api.get(document, headers=caller))
+        body, formats = in_some_format(request.method, request.url, request.body)
+        headers = {**caller, **formats, **given}
         return self.api(request.method, request.url, raw=body, headers=headers)
 
     def stored(self, name: str) -> dict[Any, Document]:

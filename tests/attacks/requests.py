@@ -20,6 +20,14 @@ from bson import ObjectId
 from falcorest import bson_json
 from falcorest.dialects.base import COUNTS
 from falcorest.hints import format_id
+from tests.attacks.conditions import (
+    JSON_PATCH,
+    MERGE,
+    Headers,
+    conditions,
+    json_patch,
+    merge_patch,
+)
 from tests.attacks.cursors import hostile_cursor, some_cursor
 from tests.attacks.world import CALLERS, IDS, SECRETS, Cast, sees
 
@@ -44,6 +52,7 @@ class Request:
         url: Path and query string, as they go over the wire.
         caller: One of CALLERS.
         edits: If not None, the body is what a GET of the url gives, with these changes.
+        headers: Further ones, with :data:`tests.attacks.conditions.TAG` for that of the document.
     """
 
     method: str
@@ -51,11 +60,13 @@ class Request:
     body: bytes | None = None
     caller: str = "nobody"
     edits: tuple[Edit, ...] | None = None
+    headers: Headers = ()
 
     def __str__(self) -> str:
         body = "" if self.body is None else f" {self.body[:400]!r}"
         edits = "" if self.edits is None else f" what was read, with {self.edits!r}"
-        return f"{self.caller}: {self.method} {self.url[:400]}{body}{edits}"
+        headers = "".join(f" {name}: {value}" for name, value in self.headers)
+        return f"{self.caller}: {self.method} {self.url[:400]}{headers}{body}{edits}"
 
 
 @dataclass(frozen=True)
@@ -347,7 +358,10 @@ class Generator:
         self.resource = self.one(_RESOURCES_OF[caller])
         make = self.random.choices(list(_KINDS), list(_KINDS.values()))[0]
         method, url, body, edits = make(self)
-        return Request(method, f"/api/{self.resource}{url}", body, caller, edits)
+        headers = conditions(self.random, method)
+        if make in _PATCHES:
+            headers = (*headers, ("Content-Type", _PATCHES[make]))
+        return Request(method, f"/api/{self.resource}{url}", body, caller, edits, headers)
 
     # --------------------------------------------------------------------------------- kinds
 
@@ -376,6 +390,29 @@ class Generator:
     def patch(self) -> tuple[Any, ...]:
         body = self.update() if self.chance(0.6) else self.fields()
         return "PATCH", self.item(), self.json(body), None
+
+    def merge(self) -> tuple[Any, ...]:
+        words = self.words
+        unwritten = (*words.hidden, *words.around, *words.readonly)
+        return (
+            "PATCH",
+            self.item(),
+            self.json(merge_patch(self.random, words.written, unwritten)),
+            None,
+        )
+
+    def patch_by_operations(self) -> tuple[Any, ...]:
+        words = self.words
+        unwritten = (*words.hidden, *words.around, *words.readonly)
+        return (
+            "PATCH",
+            self.item(),
+            self.json(json_patch(self.random, words.written, unwritten)),
+            None,
+        )
+
+    def _unwritten(self) -> tuple[str, ...]:
+        return (*self.words.hidden, *self.words.around, *self.words.readonly)
 
     def patch_many(self) -> tuple[Any, ...]:
         return "PATCH", self._asking(self.filters(2)), self.json(self.update()), None
@@ -708,6 +745,8 @@ _KINDS: dict[Callable[[Generator], tuple[Any, ...]], int] = {
     Generator.create_many: 4,
     Generator.put: 5,
     Generator.patch: 16,
+    Generator.merge: 8,
+    Generator.patch_by_operations: 8,
     Generator.patch_many: 6,
     Generator.delete: 2,
     Generator.delete_many: 2,
@@ -716,6 +755,8 @@ _KINDS: dict[Callable[[Generator], tuple[Any, ...]], int] = {
     Generator.probe: 5,
     Generator.move: 3,
 }
+#: The media types of patches.
+_PATCHES = {Generator.merge: MERGE, Generator.patch_by_operations: JSON_PATCH}
 _OPERATORS = {
     "$set": 8,
     "$unset": 3,

@@ -31,6 +31,7 @@ from falcorest import bson_json
 from falcorest.auth import TokenIssuer
 from falcorest.embedded import engine, find_mongod
 from tests.attacks import declared
+from tests.attacks.conditions import completed
 from tests.attacks.requests import Generator, Request, edited
 from tests.attacks.trial import Episode, Side, Trial, in_some_format
 from tests.attacks.world import (
@@ -93,9 +94,12 @@ class PolicySide(Side[Request]):
             read = self.api.get(request.url, token=token)
             found = read.json if read.status_code == 200 else {}
             body = json.dumps(edited(found, request.edits)).encode()
-        body, headers = in_some_format(request.method, request.url, body)
+        body, formats = in_some_format(request.method, request.url, body)
+        self.imported |= "Content-Type" in formats
+        document = request.url.partition("?")[0]
+        own = completed(request.headers, lambda: self.api.get(document, token=token))
+        headers = {**formats, **own}
         result = self.api(request.method, request.url, raw=body, token=token, headers=headers)
-        self.imported |= "Content-Type" in headers
         self.dated |= result.status_code < 300 and b"$currentDate" in (body or b"")
         if result.status_code == 201:
             resource = request.url.split("/")[2]

@@ -33,7 +33,10 @@ from tests.support import clean_environment, falcorest, free_port, running
 DECLARED = EXAMPLES / "declared"
 
 #: Modules with a ``create_app(db)``, and a session whose output stands beside it.
-MODULES = ("blog", "hooks", "kinds", "nested", "operators", "permissions", "relations", "schemas")
+MODULES = (
+    *("blog", "described", "hooks", "kinds", "nested", "operators", "permissions", "relations"),
+    "schemas",
+)
 for _name in MODULES:
     note(*(f"declared/{_name}.{suffix}" for suffix in ("py", "sh", "out")))
 

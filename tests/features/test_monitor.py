@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -143,7 +144,7 @@ def test_a_slow_command_is_logged_without_its_values(
     said = vars(record)["fields"]
     shape = json.loads(said.pop("shape"))
     assert shape == {
-        "filter": {"$and": [{"name": "?"}, {"thrust": {"$gte": "?"}}]},
+        "filter": {"name": "?", "thrust": {"$gte": "?"}},
         "sort": ["name"],
     }
     assert said == {
@@ -275,6 +276,22 @@ def test_in_an_application_of_ones_own(
     text = client.simulate_get("/metrics").text
     assert 'falcorest_requests_total{method="GET",route="/greeting",status="200"} 1.0' in text
     assert ('duration_seconds_count{command="find"} 1.0' in text) is (kind != "mongomock")
+
+
+@pytest.mark.live
+def test_every_fact_is_in_the_documentation(
+    make_api: MakeApi,
+    mongo_uri: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "log.rst").read_text()
+    caplog.set_level(logging.INFO, "falcorest.access")
+    monkeypatch.setattr("pymongo.monitoring._to_micros", lambda duration: 600_000)
+    make_api(mongo_uri).get("/api/rockets")
+    facts = {name for one in caplog.records for name in getattr(one, "fields", ())}
+    assert len(facts) > 12
+    assert [name for name in facts if f"``{name}``" not in page] == []
 
 
 def test_a_monitor_without_metrics_has_none_to_show() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from typing import Any
 
 import falcon
@@ -12,7 +14,7 @@ from falcon import testing
 from marshmallow import fields as ma
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from falcorest import FalcoRest, Resource, ResourceView, Schema, fields, methods
+from falcorest import FalcoRest, Query, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import AuthenticationBase, TokenIssuer
 from falcorest.errors import Unauthorized
@@ -20,6 +22,7 @@ from falcorest.settings import ResourceSettings
 from tests.conftest import MakeApi
 from tests.declared import MakeDeclared
 from tests.described import VIEWS
+from tests.examples import EXAMPLES
 from tests.support import SECRET, Api, assert_problem
 
 SCHEMAS = "#/components/schemas/"
@@ -362,6 +365,31 @@ def test_fields_and_relations_are_those_that_the_caller_sees(make_declared: Make
     assert api.get("/openapi.json", headers={"X-Who": "nobody"}).status_code == 401
 
 
+class BlindResource(NoteResource):
+    def has_read_permission(self, req: falcon.Request, query: Query) -> Query:
+        return query if req.context.user else query.none()
+
+    def get_fields(self) -> list[str]:
+        return [*NoteSchema().fields]
+
+
+class BlindView(NoteView):
+    resource = BlindResource
+
+
+class OpenBlindView(BlindView):
+    public_methods = frozenset({"GET", "POST"})
+
+
+def test_who_may_read_nothing_is_told_nothing_of_it(make_declared: MakeDeclared) -> None:
+    api = make_declared(notes=BlindView, letters=OpenBlindView)
+    api.falcorest.describe()
+    assert served(described(api)) == {"/letters": {"post"}}
+    everything = {"/notes": {"get", "post"}, "/notes/{id}": {"get"}}
+    everything |= {path.replace("notes", "letters"): verbs for path, verbs in everything.items()}
+    assert served(described(api, headers={"X-Who": "member"})) == everything
+
+
 def test_several_apis_in_one_application_describe_their_own(make_database: Any) -> None:
     app = falcon.App()
     first, second = (FalcoRest(app, mongomock.MongoClient()[name]) for name in ("one", "two"))
@@ -410,3 +438,50 @@ def test_the_page_keeps_to_itself(make_api: MakeApi) -> None:
         assert "charset=utf-8" in asset.headers["content-type"]
         again = api.get(f"/docs/{name}", headers={"If-None-Match": asset.headers["etag"]})
         assert again.status_code == 304
+
+
+MODULES = sorted(path.stem for path in (EXAMPLES / "declared").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "run"])
+def test_every_example_is_described(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[FalcoRest] = []
+    init_app = FalcoRest.init_app
+
+    def noting(self: FalcoRest, app: Any) -> None:
+        made.append(self)
+        init_app(self, app)
+
+    monkeypatch.setattr(FalcoRest, "init_app", noting)
+    monkeypatch.setattr("pymongo.MongoClient", mongomock.MongoClient)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loaded = runpy.run_path(str(EXAMPLES / "declared" / f"{name}.py"), run_name=name)
+    make = loaded.get("create_app", lambda db: loaded["app"])
+    app = make(mongomock.MongoClient()["example"])
+    (api,) = made
+    api.describe("/described.json", docs=None)
+    document = testing.TestClient(app).simulate_get("/described.json").json
+    assert [*OpenAPIV31SpecValidator(document).iter_errors()] == []
+    assert document["openapi"] == "3.1.0"
+
+
+def test_a_strict_integer_is_filtered_by_and_is_an_id(make_declared: MakeDeclared) -> None:
+    class CountSchema(Schema):
+        id = ma.Integer(attribute="_id", strict=True)
+        n = ma.Integer(strict=True)
+
+    class CountResource(Resource):
+        collection = "counts"
+        schema = CountSchema
+        filters = {"n": [ops.Exact, ops.In]}
+
+    class CountView(ResourceView):
+        resource = CountResource
+        methods = methods.ALL
+
+    api = make_declared(counts=CountView)
+    api.create("/counts", {"id": 1, "n": 5})
+    assert [one["id"] for one in api.listed("/counts?n=5&n__in=4,5")] == [1]
+    assert api.get("/counts/1").json == {"id": 1, "n": 5}
+    assert_problem(api.get("/counts?n=5.5"), 400, "query.invalid_value", parameter="n")
+    assert_problem(api.post("/counts", {"n": "5"}), 400, "body.invalid")

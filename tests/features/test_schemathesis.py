@@ -84,10 +84,8 @@ def test_zero_code(tmp_path: Path, mongo_uri: str) -> None:
         token = TokenIssuer(SECRET).issue("ada", ["admin"])
         headers = {"Authorization": f"Bearer {token}"}
         with serve(tmp_path, "--threads", "2", environment=environment) as server:
-            print(__import__("time").monotonic())
             document = server.get("/openapi.json", headers=headers).json
             wrong, count = exercise(cut(document), server.url, headers, phases=COVERAGE)
-            print(count, __import__("time").monotonic())
             found, more = exercise(
                 document,
                 server.url,
@@ -95,7 +93,6 @@ def test_zero_code(tmp_path: Path, mongo_uri: str) -> None:
                 phases=FUZZING,
                 generation={"max-examples": 5, "database": "none"},
             )
-            print(more, __import__("time").monotonic())
         client.drop_database(database)
     if wrong or found:
         pytest.fail("\n\n".join([*wrong, *found]), pytrace=False)
@@ -112,7 +109,6 @@ def test_declared(live_declared: MakeDeclared, tmp_path: Path) -> None:
         wrong, count = exercise(
             document, url, {}, generation={"max-examples": 5, "database": "none"}
         )
-        print(count)
     if wrong:
         pytest.fail("\n\n".join(wrong), pytrace=False)
     assert count > 100

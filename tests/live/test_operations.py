@@ -116,6 +116,8 @@ def line_of(server: Running, request_id: str) -> dict[str, Any]:
 
 
 def test_the_figures_are_those_of_all_workers(server: Running) -> None:
+    count = 2 if "2 workers" in server.text else 1
+    assert eventually(lambda: len(processes(figures(server))) == count)
     before = figures(server)
     for number in range(40):
         assert exchange(server.port, "GET", f"/api/engines/e{number % 20}").status in {200, 404}
