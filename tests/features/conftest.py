@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from typing import Any
 
 import mongomock
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 from falcorest import ResourceView
+from tests.conftest import Pool
 from tests.declared import DeclaredApi, MakeDeclared
 
 KINDS = ("mongod", "standalone", "mongomock")
 _URIS = {"mongod": "mongo_uri", "standalone": "standalone_uri"}
 
 
+@pytest.fixture(scope="session")
+def clients(request: pytest.FixtureRequest) -> Iterator[Callable[[str], MongoClient[Any]]]:
+    """Clients without options, one for each kind of database."""
+    with ExitStack() as stack:
+        made: dict[str, MongoClient[Any]] = {}
+
+        def get(kind: str) -> MongoClient[Any]:
+            if kind not in made:
+                client = MongoClient[Any](request.getfixturevalue(_URIS[kind]))
+                made[kind] = stack.enter_context(client)
+            return made[kind]
+
+        yield get
+
+
 @pytest.fixture
-def make_database(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Make fresh databases that are dropped at the end.
+def make_database(
+    request: pytest.FixtureRequest, pool: Pool, clients: Callable[[str], MongoClient[Any]]
+) -> Iterator[Callable[..., Any]]:
+    """Make databases in which nothing is stored, but that may have an empty collection.
 
     Call it with a kind of database, one of ``KINDS``, and options of the client.
     """
-    made: list[Any] = []
+    made: list[tuple[Any, str]] = []
 
     def make(kind: str, **options: Any) -> Any:
         if kind == "mongomock":
             return mongomock.MongoClient(**options)["declared"]
-        client: MongoClient[Any] = MongoClient(request.getfixturevalue(_URIS[kind]), **options)
-        made.append(client[f"declared_{uuid.uuid4().hex[:12]}"])
-        return made[-1]
+        uri = request.getfixturevalue(_URIS[kind])
+        client = MongoClient[Any](uri, **options) if options else clients(kind)
+        database = client[pool.take(uri, rockets=True)]
+        made.append((database, kind))
+        return database
 
     yield make
-    for database in made:
-        with suppress(PyMongoError):
-            database.client.drop_database(database.name)
-        database.client.close()
+    for database, kind in made:
+        used = clients(kind)[database.name]
+        pool.give(request.getfixturevalue(_URIS[kind]), used, rockets=True)
+        if database.client is not used.client:
+            database.client.close()
 
 
 def _factory(make_database: Callable[..., Any], kind: str) -> MakeDeclared:
@@ -67,6 +86,19 @@ def live_declared(make_database: Callable[..., Any]) -> MakeDeclared:
 def standalone_declared(make_database: Callable[..., Any]) -> MakeDeclared:
     """Serve views from a server that has no transactions."""
     return _factory(make_database, "standalone")
+
+
+def kind_of(uri: str) -> str:
+    """Return the kind of database that is at one of the addresses in ``any_uri``."""
+    if uri.startswith("mongomock"):
+        return "mongomock"
+    return "standalone" if "directConnection" in uri else "mongod"
+
+
+@pytest.fixture
+def declared_beside(any_uri: str, make_database: Callable[..., Any]) -> MakeDeclared:
+    """Serve views from the kind of database that ``any_api`` is on."""
+    return _factory(make_database, kind_of(any_uri))
 
 
 @pytest.fixture(params=KINDS)
