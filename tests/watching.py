@@ -208,10 +208,11 @@ def _in_filter(filter: Mapping[str, Any]) -> Iterator[Found]:
 
 def _in_comparison(expression: Any) -> Iterator[Found]:
     """Look at the one expression in a filter: a document is still what it was, to the byte."""
-    literal = expression["$eq"][1]["$literal"]
     # NOTE: what is compared is data that was stored before, and no value of a client's.
-    if expression != {"$eq": ["$$ROOT", {"$literal": literal}]}:
-        yield "filter", "$expr"
+    match expression:
+        case {"$eq": ["$$ROOT", {"$literal": _, **rest}], **more} if not rest and not more:
+            return
+    yield "filter", "$expr"
 
 
 def _in_condition(condition: Any) -> Iterator[Found]:
