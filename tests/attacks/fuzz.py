@@ -362,7 +362,7 @@ _PATCH_SEEDS = (
     '[{"op": "test", "path": "/n", "value": 1}, {"op": "replace", "path": "/n", "value": 2}]',
     '[{"op": "add", "path": "/list/-", "value": {"x": [1]}}, {"op": "remove", "path": "/list/0"}]',
     '[{"op": "move", "from": "/a/b", "path": "/m"}, {"op": "add", "path": "/a~1~0b", "value": 1}]',
-    '[{"op": "copy", "from": "/list", "path": "/list/0"}, {"op": "copy", "from": "", "path": "/b"}]',
+    '[{"op": "copy", "from": "/list", "path": "/n"}, {"op": "copy", "from": "", "path": "/c"}]',
     '[{"op": "replace", "path": "", "value": {"_id": "x"}}, {"op": "remove", "path": "/_id"}]',
 )
 _PATCH_WORDS = (
