@@ -16,7 +16,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from marshmallow import fields as ma
 
-from falcorest import Query, Resource, ResourceView, Schema, fields, methods
+from falcorest import ConfigurationError, Query, Resource, ResourceView, Schema, fields, methods
 from falcorest.auth import TokenIssuer
 from falcorest.database import Transactions
 from falcorest.errors import Forbidden, NotFound
@@ -661,6 +661,19 @@ def test_a_conditional_write_finds_its_document_by_the_id(
         assert "COLLSCAN" not in json.dumps(explained["queryPlanner"], default=str)
 
 
+@pytest.mark.parametrize("uri", ["mongo_uri", "standalone_uri"])
+def test_where_filters_need_an_index(
+    make_api: MakeApi, request: pytest.FixtureRequest, uri: str
+) -> None:
+    api = make_api(request.getfixturevalue(uri), require_index=True)
+    door = Door(api, "/api/rockets", "", is_declared=False)
+    door.put_thing()
+    for method, body, media_type in WRITES:
+        headers = {"If-Match": door.tag()}
+        result = door(method, "/x", body, media_type=media_type, headers=headers)
+        assert result.status_code == 204, result.text
+
+
 # --------------------------------------------------------------------------------------- hooks
 
 
@@ -983,6 +996,12 @@ def test_a_resource_may_say_nothing_of_it(make_door: MakeDoor, make_api: MakeApi
     own = ResourceSettings(cache_control="no-store")
     api = make_api("mongomock://", cache_control="", resources={"rockets": own})
     assert api.get("/api/rockets").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("value", ["", "a\r\nb: c", "é", 5])
+def test_a_resource_says_what_no_header_can_hold(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Wrong\.cache_control"):
+        type("Wrong", (Resource,), {"collection": "posts", "cache_control": value})
 
 
 @pytest.mark.parametrize(
