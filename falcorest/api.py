@@ -211,7 +211,7 @@ def answer_problem(
 
     What isn't the client's doing is logged, with its cause.
     """
-    if problem.status >= 500 and problem.code != "auth.busy":
+    if problem.status >= 500 and problem.code not in {"auth.busy", "database.unsupported"}:
         log_failure(req, problem)
     write_problem(resp, problem.status, problem.to_dict())
     for name, value in problem.headers.items():

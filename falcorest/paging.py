@@ -202,8 +202,9 @@ class Pager(Finder):
         if in_memory(self._database):
             return True
         indexes = self._indexes()
+        # NOTE: a view has none, and sorts ties as it likes.
         if indexes is None:
-            return False
+            return True
         rule = {} if self.rows is None else self.rows.condition
         # PERF: there is always an index on the _id.
         if not (rule or query.condition or query.sort):

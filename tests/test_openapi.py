@@ -108,8 +108,12 @@ def test_tables_have_a_row_for_all_there_is() -> None:
     assert {method for method in methods.ALL if method in _BODIES} == {
         *(methods.Create, methods.BulkCreate, methods.Update, methods.Replace, methods.BulkUpdate),
     }
-    assert {code.partition(".")[0] for code in CODES} <= set(APPLIES)
-    assert {code for code in APPLIES if "." in code} <= set(CODES)
+
+
+def test_every_code_has_a_rule_and_every_rule_is_for_codes() -> None:
+    families = {code.partition(".")[0] for code in CODES}
+    assert {code for code in CODES if not {code, code.partition(".")[0]} & set(APPLIES)} == set()
+    assert set(APPLIES) <= {*CODES, *families}
 
 
 def test_which_errors_may_come() -> None:

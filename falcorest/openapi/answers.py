@@ -23,6 +23,11 @@ class Traits:
         body: Whether it takes a body.
         writes: Whether it stores or removes something.
         bulk: Whether it writes to whatever a filter matches.
+        lists: Whether it is for many documents.
+        imports: Whether its body may be documents line by line.
+        patches: Whether its body may be a patch.
+        matched: Whether it has to name a version.
+        keyed: Whether it may be sent again under a key.
         stored: Whether it is about documents.
         login: Whether it asks for a caller.
         password: Whether a password may be checked.
@@ -33,6 +38,11 @@ class Traits:
     body: bool = False
     writes: bool = False
     bulk: bool = False
+    lists: bool = False
+    imports: bool = False
+    patches: bool = False
+    matched: bool = False
+    keyed: bool = False
     stored: bool = False
     login: bool = False
     password: bool = False
@@ -50,9 +60,17 @@ def _never(traits: Traits) -> bool:
 APPLIES: dict[str, Callable[[Traits], bool]] = {
     "query": lambda traits: traits.filtered,
     "query.unknown_parameter": lambda traits: traits.stored,
+    "query.invalid_cursor": lambda traits: traits.lists,
+    "query.invalid_count": lambda traits: traits.lists,
     "query.timeout": _always,
     "id": lambda traits: traits.item,
     "body": lambda traits: traits.body,
+    "body.invalid_patch": lambda traits: traits.patches,
+    "patch": lambda traits: traits.patches,
+    "import": lambda traits: traits.imports,
+    "precondition": lambda traits: traits.stored and (traits.item or traits.writes),
+    "precondition.required": lambda traits: traits.matched,
+    "idempotency": lambda traits: traits.keyed,
     "auth": lambda traits: traits.login,
     "auth.too_many_attempts": lambda traits: traits.password,
     "auth.busy": lambda traits: traits.password,
@@ -87,8 +105,8 @@ _HEADERS: dict[int, dict[str, tuple[bool, str]]] = {
 
 def may_come(code: str, traits: Traits) -> bool:
     """Tell whether an operation may be answered with a code."""
-    rule = APPLIES.get(code) or APPLIES[code.partition(".")[0]]
-    return rule(traits)
+    # NOTE: a test sees to it that every code has a rule.
+    return APPLIES.get(code, APPLIES.get(code.partition(".")[0], _always))(traits)
 
 
 def errors(components: Components, traits: Traits, headers: Schema) -> dict[str, Schema]:

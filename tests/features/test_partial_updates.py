@@ -137,7 +137,8 @@ def test_which_bodies_are_read_where(door: Door) -> None:
         for kind in (MERGE, JSON_PATCH, "text/plain"):
             refused = door(method, at, body, media_type=kind)
             assert_problem(refused, 415, "body.unsupported_type")
-            assert refused.headers["accept"] == "application/json"
+            imported = ", application/x-ndjson" if method == "POST" else ""
+            assert refused.headers["accept"] == f"application/json{imported}"
             assert "accept-patch" not in refused.headers
     assert ACCEPT_PATCH.split(", ") == ["application/json", MERGE, JSON_PATCH]
 
@@ -613,6 +614,26 @@ def test_hooks_get_what_changes(declared_api: MakeDeclared) -> None:
     assert seen[1] == {"city": {"name": "Rome", "zip": "2", "code": "c"}}
     found = api.database["posts"].find_one()
     assert (found["p"], "renamed" in found, "keyed" in found) == (6, False, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"author": {"name": "Bea"}, "pages": 6},
+        [op("replace", "/author/name", "Bea"), op("replace", "/pages", 6)],
+    ],
+)
+def test_a_patch_of_what_is_saved_with_its_parent(declared_api: MakeDeclared, body: Any) -> None:
+    saving = type("Saving", (Books,), {"save_related_fields": ["author"]})
+    for resource, name in ((Books, "Ann"), (saving, "Bea")):
+        api, url = serve(declared_api, resource)
+        result = send(api, url, body)
+        assert result.status_code == 200, result.text
+        assert result.json["author"] == {"id": str(AUTHOR), "name": name}
+        assert api.database["posts"].find_one()["author"] == AUTHOR
+        assert api.database["users"].find_one()["name"] == name
+        for collection in ("posts", "users"):
+            api.database[collection].delete_many({})
 
 
 def test_a_patch_of_a_resource_with_hooks_and_no_schema(declared_api: MakeDeclared) -> None:
