@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import mongomock
@@ -18,46 +17,45 @@ KINDS = ("mongod", "standalone", "mongomock")
 _URIS = {"mongod": "mongo_uri", "standalone": "standalone_uri"}
 
 
+# NOTE: one fixture for each, so that a client is closed before its server: one without a server
+# takes half a minute to close.
 @pytest.fixture(scope="session")
-def clients(request: pytest.FixtureRequest) -> Iterator[Callable[[str], MongoClient[Any]]]:
-    """Clients without options, one for each kind of database."""
-    with ExitStack() as stack:
-        made: dict[str, MongoClient[Any]] = {}
+def mongod_client(mongo_uri: str) -> Iterator[MongoClient[Any]]:
+    """A client of the replica set, without options."""
+    with MongoClient[Any](mongo_uri) as client:
+        yield client
 
-        def get(kind: str) -> MongoClient[Any]:
-            if kind not in made:
-                client = MongoClient[Any](request.getfixturevalue(_URIS[kind]))
-                made[kind] = stack.enter_context(client)
-            return made[kind]
 
-        yield get
+@pytest.fixture(scope="session")
+def standalone_client(standalone_uri: str) -> Iterator[MongoClient[Any]]:
+    """A client of the server that is no replica set, without options."""
+    with MongoClient[Any](standalone_uri) as client:
+        yield client
 
 
 @pytest.fixture
-def make_database(
-    request: pytest.FixtureRequest, pool: Pool, clients: Callable[[str], MongoClient[Any]]
-) -> Iterator[Callable[..., Any]]:
+def make_database(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Callable[..., Any]]:
     """Make databases in which nothing is stored, but that may have an empty collection.
 
     Call it with a kind of database, one of ``KINDS``, and options of the client.
     """
-    made: list[tuple[Any, str]] = []
+    made: list[tuple[str, Any, Any]] = []
 
     def make(kind: str, **options: Any) -> Any:
         if kind == "mongomock":
             return mongomock.MongoClient(**options)["declared"]
         uri = request.getfixturevalue(_URIS[kind])
-        client = MongoClient[Any](uri, **options) if options else clients(kind)
-        database = client[pool.take(uri, rockets=True)]
-        made.append((database, kind))
-        return database
+        usual = request.getfixturevalue(f"{kind}_client")
+        client = MongoClient[Any](uri, **options) if options else usual
+        name = pool.take(uri, rockets=True)
+        made.append((uri, client, usual[name]))
+        return client[name]
 
     yield make
-    for database, kind in made:
-        used = clients(kind)[database.name]
-        pool.give(request.getfixturevalue(_URIS[kind]), used, rockets=True)
-        if database.client is not used.client:
-            database.client.close()
+    for uri, client, database in made:
+        pool.give(uri, database, rockets=True)
+        if client is not database.client:
+            client.close()
 
 
 def _factory(make_database: Callable[..., Any], kind: str) -> MakeDeclared:
