@@ -173,3 +173,21 @@ def test_it_is_off_unless_origins_are_listed(make_api: MakeApi) -> None:
     ):
         assert access(result) == {}
         assert "Origin" not in result.headers.get("vary", "")
+
+
+def test_what_a_page_needs_for_conditional_writes_and_patches(cors_api: Api) -> None:
+    whole = {"Origin": APP, "Prefer": "return=representation"}
+    changed = cors_api("PATCH", "/api/rockets/[int].1", {"n": 1}, headers=whole)
+    unread = cors_api(
+        "PATCH",
+        "/api/rockets/[int].1",
+        raw=b"",
+        headers={
+            "Origin": APP,
+            "Content-Type": "text/plain",
+        },
+    )
+    for result, names in ((changed, {"etag", "preference-applied"}), (unread, {"accept-patch"})):
+        readable = result.headers["access-control-expose-headers"].lower().split(", ")
+        assert names <= set(readable) & result.headers.keys()
+    assert {"If-Match", "If-None-Match", "Prefer"} <= set(SENT)

@@ -37,7 +37,9 @@ BESIDE_PYTHON = str(Path(sys.executable).parent)
 #: Scripts whose output stands beside them as ``.out``, with the settings that they need.
 SCRIPTS: dict[str, dict[str, str]] = {
     "bulk/bulk.sh": {},
+    "cache/cache.sh": {"FALCOREST_CACHE_CONTROL": "max-age=60"},
     "cors/cors.sh": {"FALCOREST_CORS_ORIGINS": "https://app.example.com"},
+    "editing/editing.sh": {},
     "errors/problem.sh": {},
     "idempotency/keys.sh": {},
     "formats/compression.sh": {},
@@ -51,6 +53,7 @@ SCRIPTS: dict[str, dict[str, str]] = {
     "paging/count.sh": {},
     "paging/link.sh": {"FALCOREST_MAX_LIMIT": "3"},
     "paging/paging.sh": {},
+    "patches/patches.sh": {},
     "queries/queries.sh": {"FALCOREST_REGEX": "true"},
     "registration/open.sh": {"FALCOREST_REGISTRATION": "open"},
     "updates/updates.sh": {},
@@ -402,6 +405,36 @@ def test_lines(files: list[Path], tmp_path: Path, environment: dict[str, str]) -
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout == out.read_text()
+
+
+@pytest.mark.live
+@runs("editing/editing.py", "editing/editing-py.out", "editing/falcorest.toml")
+def test_editing(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    program, out, toml = files
+    token = TokenIssuer(SECRET).issue("ada")
+    with serve(tmp_path, "--demo", environment=environment) as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", program, f"{server.url}/api/rocket_engines/demo"],
+            env={**environment, "TOKEN": token},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == out.read_text()
+
+    (tmp_path / "falcorest.toml").write_text(toml.read_text())
+    environment.pop("COLLECTIONS")
+    with serve(tmp_path, environment=environment) as server:
+        body = {"name": "b"}
+        refused = server.request("PATCH", "/api/engines/demo", body, token=token)
+        assert (refused.status, refused.json["code"]) == (428, "precondition.required")
+        for revision in (1, 2):
+            match = {"If-Match": server.get("/api/engines/demo").headers["etag"]}
+            changed = server.request("PATCH", "/api/engines/demo", body, token=token, headers=match)
+            assert changed.status == 204
+            assert server.get("/api/engines/demo").json["revision"] == revision
 
 
 @pytest.mark.live

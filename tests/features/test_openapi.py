@@ -463,3 +463,25 @@ def test_every_example_is_described(name: str, monkeypatch: pytest.MonkeyPatch) 
     document = testing.TestClient(app).simulate_get("/described.json").json
     assert [*OpenAPIV31SpecValidator(document).iter_errors()] == []
     assert document["openapi"] == "3.1.0"
+
+
+def test_a_strict_integer_is_filtered_by_and_is_an_id(make_declared: MakeDeclared) -> None:
+    class CountSchema(Schema):
+        id = ma.Integer(attribute="_id", strict=True)
+        n = ma.Integer(strict=True)
+
+    class CountResource(Resource):
+        collection = "counts"
+        schema = CountSchema
+        filters = {"n": [ops.Exact, ops.In]}
+
+    class CountView(ResourceView):
+        resource = CountResource
+        methods = methods.ALL
+
+    api = make_declared(counts=CountView)
+    api.create("/counts", {"id": 1, "n": 5})
+    assert [one["id"] for one in api.listed("/counts?n=5&n__in=4,5")] == [1]
+    assert api.get("/counts/1").json == {"id": 1, "n": 5}
+    assert_problem(api.get("/counts?n=5.5"), 400, "query.invalid_value", parameter="n")
+    assert_problem(api.post("/counts", {"n": "5"}), 400, "body.invalid")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from falcorest import bson_json
 from falcorest.paging import Total
 from falcorest.policy import Policy
 from falcorest.protection import Protection
@@ -72,6 +73,10 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
 
 
+def _all_of_it(self: Writer, identity: Any, document: dict[str, Any]) -> Any:
+    return bson_json.parse(bson_json.dumps(document))
+
+
 #: What is left out of the policy: where, and what does something else in its place.
 HOLES: dict[str, tuple[type, str, Any]] = {
     "counts what isn't there": (
@@ -90,6 +95,8 @@ HOLES: dict[str, tuple[type, str, Any]] = {
     "shows all rows": (Policy, "rows_of", _nothing),
     "moves documents out of sight": (Rows, "require", _nothing),
     "forgets what an update moves": (Rows, "touched_by", lambda self, update: False),
+    "compares a tag of all": (Writer, "shown", lambda self, identity, one: bson_json.dumps(one)),
+    "patches what is hidden": (Writer, "patched", _all_of_it),
 }
 
 
