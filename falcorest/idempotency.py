@@ -61,6 +61,12 @@ _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE = re.compile(r"[ !#-+\--~]+")
 _MAX_KEY = 255
 
+#: A key as descriptions have it, without the spaces around it, which aren't a part of a header.
+KEY = (
+    rf'^("([ !#-\[\]-~]|\\["\\]){{1,{_MAX_KEY}}}"'
+    rf"|[!#-+\--~]([ !#-+\--~]{{0,{_MAX_KEY - 2}}}[!#-+\--~])?)$"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -228,6 +234,16 @@ def make_repeatable(view: ResourceView, outcomes: Outcomes) -> None:
         # NOTE: Falcon refuses those that are asynchronous.
         if responder is not None and not iscoroutinefunction(responder):
             setattr(view, name, _repeatable(view, outcomes, responder))
+
+
+def takes_key(view: ResourceView, responder: str) -> bool:
+    """Tell whether the requests that a responder answers may be sent again under a key.
+
+    Raises:
+        Unavailable: The database can't be reached.
+    """
+    with Translation():
+        return responder in RESPONDERS and responder in vars(view) and view.service.can_be_undone
 
 
 def _repeatable(

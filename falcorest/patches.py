@@ -24,7 +24,15 @@ JSON_PATCH = "application/json-patch+json"
 #: The media types of patches, as ``Accept-Patch`` lists them (RFC 5789).
 MEDIA_TYPES = (MERGE_PATCH, JSON_PATCH)
 
-_OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
+#: The operations of a JSON Patch, and what each of them needs.
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "add": ("path", "value"),
+    "remove": ("path",),
+    "replace": ("path", "value"),
+    "move": ("from", "path"),
+    "copy": ("from", "path"),
+    "test": ("path", "value"),
+}
 
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -166,11 +174,12 @@ class _Operation:
         if type(given) is not dict:
             raise _malformed(index, "an operation is an object")
         op = given.get("op")
-        if type(op) is not str or op not in _OPERATIONS:
-            raise _malformed(index, f"op is one of {', '.join(_OPERATIONS)}")
-        if op in {"add", "replace", "test"} and "value" not in given:
+        if type(op) is not str or op not in OPERATIONS:
+            raise _malformed(index, f"op is one of {', '.join(OPERATIONS)}")
+        needed = OPERATIONS[op]
+        if "value" in needed and "value" not in given:
             raise _malformed(index, f"{op} needs a value")
-        source = _pointer(index, given, "from") if op in {"move", "copy"} else []
+        source = _pointer(index, given, "from") if "from" in needed else []
         path = _pointer(index, given, "path")
         if op == "move" and len(path) > len(source) and path[: len(source)] == source:
             raise _malformed(index, "nothing can be moved into itself")

@@ -17,7 +17,7 @@ from falcorest.database import in_memory
 from falcorest.errors import ConfigurationError, Unavailable
 from falcorest.logs import log_exception, logger
 from falcorest.monitor import Monitor
-from falcorest.views import View
+from falcorest.views import Said, View
 
 #: How long the database may take to answer, in seconds.
 PING_SECONDS = 2.0
@@ -25,6 +25,19 @@ PING_SECONDS = 2.0
 FRESH_SECONDS = 1.0
 
 _WELL = b'{"status":"ok"}'
+
+
+_OK: dict[str, Any] = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"const": "ok"}},
+}
+
+
+def _said(name: str, summary: str, answer: str, *codes: str, **other: Any) -> Said:
+    common = {"media_type": falcon.MEDIA_JSON, "schema": _OK, "headers": ("Cache-Control",)}
+    codes = (*codes, "server.error")
+    return Said(name, "Operation", summary, answer, codes=codes, **{**common, **other})
 
 
 class _Probe(View):
@@ -44,6 +57,8 @@ class _Probe(View):
 class LiveView(_Probe):
     """Tells that the process answers; it asks the database nothing."""
 
+    said = _said("live", "Tell whether the process answers", "It does.")
+
     def answer(self, resp: falcon.Response) -> None:
         """Answer 200."""
         resp.content_type = falcon.MEDIA_JSON
@@ -56,6 +71,8 @@ class ReadyView(_Probe):
     Args:
         database: Of pymongo or mongomock.
     """
+
+    said = _said("ready", "Tell whether the database answers", "It does.", "database.unavailable")
 
     def __init__(self, database: Any) -> None:
         self._database = database
@@ -121,6 +138,14 @@ class MetricsView(_Probe):
     Raises:
         ConfigurationError: It doesn't.
     """
+
+    said = _said(
+        "metrics",
+        "Show the figures of the server",
+        "The figures, as Prometheus reads them.",
+        media_type="text/plain",
+        schema={"type": "string"},
+    )
 
     def __init__(self, monitor: Monitor) -> None:
         if monitor.metrics is None:

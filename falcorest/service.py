@@ -290,6 +290,11 @@ class CollectionService(Pager):
 
     # -------------------------------------------------------------------------- bulk writes
 
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether several writes can be made all or none: whether there are transactions."""
+        return self._transactions.supported
+
     @_writing
     def together(self, work: Callable[[], T]) -> T:
         """Do several things with the collections of a database, all or nothing where possible.

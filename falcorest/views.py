@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -61,14 +62,41 @@ BODY = "falcorest.body"
 _RESPONDERS = ("get", "head", "post", "put", "patch", "delete")
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a description says of a view that has nothing but a ``GET``.
+
+    Attributes:
+        name: Of the operation.
+        tag: What it belongs to.
+        summary: What it does.
+        answer: What comes back.
+        media_type: Of that.
+        schema: Of that; JSON Schema.
+        headers: Those that the answer always has.
+        codes: Of the errors that may come back.
+    """
+
+    name: str
+    tag: str
+    summary: str
+    answer: str
+    media_type: str
+    schema: dict[str, Any]
+    headers: tuple[str, ...]
+    codes: tuple[str, ...]
+
+
 class View:
     """Base class of everything that falcorest serves: a Falcon resource class.
 
     Attributes:
         who: Who may ask, as ``falcorest routes`` shows it; empty where that isn't known.
+        said: What its description says, where that isn't drawn from something else.
     """
 
     who: ClassVar[str] = ""
+    said: ClassVar[Said | None] = None
 
     def allowed(self, suffix: str) -> list[str]:
         """Return the HTTP methods that are served at an address.

@@ -45,6 +45,7 @@ from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, Filter, Query, conjunction
 
 CONTROLS = ("_skip", "_limit", "_after", "_before", "_count", "_fields", "_order_by")
+ITEM_CONTROLS = ("_fields",)
 
 #: What ``_fields`` says to get the optional fields as well.
 ALL_FIELDS = "_all"
@@ -123,13 +124,13 @@ class SuffixDialect:
             return EVERYTHING
         bound_size(query_string, self._limits)
         for name, _ in pairs(query_string):
-            if name != "_fields":
+            if name not in ITEM_CONTROLS:
                 raise QueryError(
                     "query.unknown_parameter",
                     f"A request for one document takes _fields and no {name!r}.",
                     parameter=name,
                 )
-        return self._parse(query_string, ("_fields",))
+        return self._parse(query_string, ITEM_CONTROLS)
 
     def parse_bulk(self, query_string: str) -> Query:
         """Read the query string of a bulk write, which takes filters only."""

@@ -46,6 +46,7 @@ from falcorest.query import EVERYTHING, Filter, Query, conjunction, is_path
 GROUPS = ("and", "or", "nor")
 RESERVED = ("_after", "_before", "_count", "_fields", "_order_by")
 CONTROLS = ("_projection", "_sort", "_limit", "_skip")
+ITEM_CONTROLS = ("_projection",)
 LIST_CONTROLS = (*CONTROLS, "_after", "_before", "_count")
 DIRECTIONS = {"ascending": 1, "descending": -1}
 
@@ -100,7 +101,7 @@ class TypedDialect:
             bound_size(query_string, self._limits)
         projection: tuple[str, ...] | None = None
         for name, value in pairs(query_string):
-            if name != "_projection":
+            if name not in ITEM_CONTROLS:
                 raise QueryError(
                     "query.unknown_parameter",
                     f"A request for one document takes _projection and no {name!r}.",

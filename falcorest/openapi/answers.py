@@ -10,6 +10,7 @@ from typing import Any
 from falcon import MEDIA_JSON
 
 from falcorest.errors import CODES, PROBLEM_JSON
+from falcorest.imports import LISTED
 from falcorest.openapi.components import Components, Schema, title_of
 
 
@@ -28,6 +29,8 @@ class Traits:
         patches: Whether its body may be a patch.
         matched: Whether it has to name a version.
         keyed: Whether it may be sent again under a key.
+        puts: Whether it may store a document where none was.
+        shows_written: Whether it may be answered with what is stored.
         stored: Whether it is about documents.
         login: Whether it asks for a caller.
         password: Whether a password may be checked.
@@ -43,6 +46,8 @@ class Traits:
     patches: bool = False
     matched: bool = False
     keyed: bool = False
+    puts: bool = False
+    shows_written: bool = False
     stored: bool = False
     login: bool = False
     password: bool = False
@@ -94,8 +99,11 @@ APPLIES: dict[str, Callable[[Traits], bool]] = {
 #: The headers of an error, by its status: whether it always has them, and what for.
 _HEADERS: dict[int, dict[str, tuple[bool, str]]] = {
     401: {"WWW-Authenticate": (True, "How callers may be known (RFC 9110).")},
+    406: {"Vary": (False, "The headers of requests that it depends on.")},
+    409: {"Retry-After": (False, "How long to wait, in seconds.")},
     415: {
-        "Accept": (False, "The media type that is read."),
+        "Accept": (False, "The media types that are read."),
+        "Accept-Patch": (False, "The media types that are read (RFC 5789)."),
         "Accept-Encoding": (False, "The coding that is read."),
     },
     429: {"Retry-After": (True, "How long to wait, in seconds.")},
@@ -117,13 +125,17 @@ def errors(components: Components, traits: Traits, headers: Schema) -> dict[str,
         traits: What the operation does.
         headers: Those of every answer.
     """
-    codes: dict[int, list[str]] = {}
-    for code, (status, _) in CODES.items():
-        if may_come(code, traits):
-            codes.setdefault(status, []).append(code)
+    return of_codes(components, [code for code in CODES if may_come(code, traits)], headers)
+
+
+def of_codes(components: Components, codes: Iterable[str], headers: Schema) -> dict[str, Schema]:
+    """Return the errors of some codes, by status; see :func:`errors`."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(CODES[code][0], []).append(code)
     return {
         str(status): _error(components, status, some, headers)
-        for status, some in sorted(codes.items())
+        for status, some in sorted(by_status.items())
     }
 
 
@@ -168,10 +180,49 @@ def problem(components: Components) -> Schema:
                     "description": "What is wrong, by field; nested as the body is, with the "
                     "indexes of lists as keys.",
                 },
+                **_MEMBERS,
             },
         }
 
     return components.schema("Problem", make)
+
+
+_NUMBER: Schema = {"type": "integer", "minimum": 0}
+
+#: What is said of an import.
+_IMPORTED: Schema = {
+    "inserted": {**_NUMBER, "description": "How many documents of an import were stored."},
+    "refused": {**_NUMBER, "description": "How many lines of an import were refused."},
+    "errors": {
+        "type": "array",
+        "description": "Why lines of an import were refused, each as a problem says it.",
+        "maxItems": LISTED,
+        "items": {
+            "type": "object",
+            "required": ["line", "status", "code", "detail"],
+            "properties": {"line": {"type": "integer", "minimum": 1}},
+        },
+    },
+}
+
+#: What problems of one kind or another have beside the rest.
+_MEMBERS: Schema = {
+    "since": {
+        "type": "string",
+        "format": "date-time",
+        "description": "Since when the database can't be reached.",
+    },
+    "done": {**_NUMBER, "description": "How many lines of an import were dealt with."},
+    **_IMPORTED,
+}
+
+
+def imported(components: Components) -> Schema:
+    """Return a reference to the schema of what becomes of an import."""
+    return components.schema(
+        "Import",
+        lambda: {"type": "object", "required": list(_IMPORTED), "properties": _IMPORTED},
+    )
 
 
 def header(text: str, schema: Schema, *, required: bool = False) -> Schema:
@@ -179,20 +230,28 @@ def header(text: str, schema: Schema, *, required: bool = False) -> Schema:
     return {"description": text, "schema": schema, "required": required}
 
 
-def success(text: str, schema: Schema | None, headers: Mapping[str, Schema]) -> Schema:
+def success(
+    text: str, schema: Schema | None, headers: Mapping[str, Schema], **others: Schema
+) -> Schema:
     """Return a response that isn't an error.
 
     Args:
         text: What it says.
         schema: Of its body; None if it has none.
         headers: Its headers.
+        **others: Schemas of its body in other media types than JSON.
     """
     response: Schema = {"description": text}
     if headers:
         response["headers"] = dict(headers)
     if schema is not None:
-        response["content"] = {MEDIA_JSON: {"schema": schema}}
+        response["content"] = content({MEDIA_JSON: schema, **others})
     return response
+
+
+def content(schemas: Mapping[str, Schema]) -> Schema:
+    """Return what a body may be, by media type."""
+    return {media_type: {"schema": schema} for media_type, schema in schemas.items()}
 
 
 def like(value: Any, items: Schema) -> Schema:

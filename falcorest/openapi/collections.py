@@ -112,6 +112,7 @@ class Documents:
     ) -> None:
         self._components = components
         self._title = title
+        self._plain = view.plain_json
         protection = view.policy.protection
         self._hidden, self._readonly = protection.hidden.tree, protection.readonly.tree
         self.validator = knowledge.validator(view)
@@ -127,11 +128,11 @@ class Documents:
 
     def _described(self, *, sent: bool) -> Schema:
         if self.validator:
-            validator = Validator(self._components, sent=sent)
+            validator = Validator(self._components, sent=sent, plain=self._plain)
             schema = validator.translate(self.validator, self._hidden, self._readonly)
             return {"type": "object", **schema}
         if self.sample is not None and self.sample.count:
-            schema = self.sample.schema(self._components, sent=sent)
+            schema = self.sample.schema(self._components, sent=sent, plain=self._plain)
             left_out = {name for name, below in self._readonly.items() if not below}
             found = schema.get("properties", {})
             schema["properties"] = {
@@ -148,11 +149,11 @@ class Documents:
         """Return a reference to the shape of a document as it is shown."""
         described = self._described(sent=False)
         if not described:
-            return shown_document(self._components)
+            return shown_document(self._components, plain=self._plain)
         one = self._components.schema(self._title, lambda: described, (self._title, "shown"))
         if self.validator:
             return one
-        return {"anyOf": [one, shown_document(self._components)]}
+        return {"anyOf": [one, shown_document(self._components, plain=self._plain)]}
 
     def sent(self) -> Schema:
         """Return a reference to the shape of a new document, or a whole one."""

@@ -16,14 +16,15 @@ from falcorest.auth.passwords import MAX_PASSWORD_BYTES
 from falcorest.auth.users import MAX_USERNAME_LENGTH
 from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.openapi.access import Callers, access_of
-from falcorest.openapi.answers import Traits, errors, header, success
+from falcorest.openapi.answers import Traits, content, errors, of_codes, success
 from falcorest.openapi.collections import Documents, Knowledge
 from falcorest.openapi.components import Components, Schema, title_of, unique
 from falcorest.openapi.fields import Fields
+from falcorest.openapi.headers import headers as headers_of
 from falcorest.openapi.operations import Operations
 from falcorest.openapi.security import Security
 from falcorest.openapi.shapes import Shapes
-from falcorest.views import ResourceView, View
+from falcorest.views import ResourceView, Said, View
 from falcorest.writing import Writer
 
 _TEXT: Schema = {"type": "string"}
@@ -60,6 +61,7 @@ def describe(
     shapes = Shapes(spec, components)
     headers = _common_headers(req)
     titles: set[str] = set()
+    tags: dict[str, None] = {}
     for view in views:
         if isinstance(view, ResourceView):
             # NOTE: all of them, so that what is said of caching doesn't depend on the caller.
@@ -88,14 +90,20 @@ def describe(
                 headers=headers,
             )
             paths = operations.paths()
-            spec.tag({"name": view.name})
+            tags[view.name] = None
         else:
             paths = _of_login(view, views[view], components, security, headers)
-            if paths and _TAG not in (tag["name"] for tag in spec.to_dict().get("tags", ())):
-                spec.tag({"name": _TAG})
+            if view.said is not None:
+                name = unique(view.said.name, titles)
+                titles.add(name)
+                paths = _of_said(view.said, views[view], name, components, headers)
+            for described in paths.values():
+                tags |= {tag: None for one in described.values() for tag in one["tags"]}
         for path, described in paths.items():
             parameters = described.pop("parameters", None)
             spec.path(path, operations=described, parameters=parameters)
+    for tag in tags:
+        spec.tag({"name": tag})
     for name, scheme in security.schemes.items():
         spec.components.security_scheme(name, scheme)
     document: dict[str, Any] = spec.to_dict()
@@ -111,7 +119,24 @@ def _common_headers(req: falcon.Request) -> Schema:
     """Return the headers of every answer."""
     if not hasattr(req.context, "request_id"):
         return {}
-    return {"X-Request-ID": header("Under which the log has the request.", _TEXT, required=True)}
+    return headers_of("X-Request-ID", always=True)
+
+
+def _of_said(
+    said: Said, url: str, name: str, components: Components, headers: Schema
+) -> dict[str, dict[str, Any]]:
+    answer = success(said.answer, None, {**headers, **headers_of(*said.headers, always=True)})
+    operation = {
+        "operationId": name,
+        "tags": [said.tag],
+        "summary": said.summary,
+        "security": [],
+        "responses": {
+            "200": {**answer, "content": content({said.media_type: said.schema})},
+            **of_codes(components, said.codes, headers),
+        },
+    }
+    return {url: {"get": operation}}
 
 
 # ------------------------------------------------------------------------------------- logging in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apispec import APISpec
@@ -97,6 +97,22 @@ class Fields(OpenAPIConverter):
         found = self._components.schema(wanted, lambda: self._object(instance), key)
         return {"type": "array", "items": found} if instance.many else found
 
+    def merged(self, field: ma.Field[Any]) -> Schema:
+        """Return what a field takes in a merge patch, null for its end aside."""
+        if not isinstance(field, ma.Nested) or field.many or field.schema.many:
+            return self.property(field)
+        schema = field.schema
+        name = f"{title_of(type(schema).__name__.removesuffix('Schema'))}MergePatch"
+
+        def make() -> Schema:
+            known = {
+                name if one.data_key is None else one.data_key: (one, ending(self.merged(one), one))
+                for name, one in schema.load_fields.items()
+            }
+            return self.object(known, partial=True) | self.unknown(schema)
+
+        return self._components.schema(name, make, (make_schema_key(schema), "merge"))
+
     def _object(self, schema: Any) -> Schema:
         known = schema.load_fields if self._sent else schema.dump_fields
         described = self.object(
@@ -109,7 +125,7 @@ class Fields(OpenAPIConverter):
         return described | self.unknown(schema) if self._sent else described
 
     def object(
-        self, named: dict[str, tuple[ma.Field[Any], Schema | None]], *, partial: bool
+        self, named: Mapping[str, tuple[ma.Field[Any], Schema | None]], *, partial: bool
     ) -> Schema:
         """Return the schema of an object.
 
@@ -144,6 +160,14 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {decimal.Decimal: float}
 
 def _plain(value: Any) -> Any:
     return _PLAIN.get(type(value), lambda same: same)(value)
+
+
+def ending(schema: Schema, field: ma.Field[Any]) -> Schema:
+    """Return a schema that takes null as well, where a merge patch may take a field away."""
+    taken = schema.get("type", "null")
+    if field.required or "null" in taken or {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def nullable(schema: Schema, field: ma.Field[Any] | None) -> Schema:

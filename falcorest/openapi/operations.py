@@ -11,21 +11,25 @@ from falcon import MEDIA_JSON
 
 from falcorest import methods
 from falcorest.fields import ObjectId
+from falcorest.formats import CSV, NDJSON
+from falcorest.idempotency import takes_key
 from falcorest.methods import Method
 from falcorest.openapi.access import Access, Request
-from falcorest.openapi.answers import Traits, errors, header, like, one_of, success
+from falcorest.openapi.answers import Traits, content, errors, imported, like, one_of, success
 from falcorest.openapi.collections import Documents
 from falcorest.openapi.components import Components, Schema, title_of
 from falcorest.openapi.fields import OBJECT_ID, Fields
+from falcorest.openapi.headers import headers, parameters
 from falcorest.openapi.parameters import Parameters
+from falcorest.openapi.patches import json_patch, merge_patch
 from falcorest.openapi.shapes import Shapes, Way
 from falcorest.openapi.updates import fields as fields_to_set
 from falcorest.openapi.updates import operators as update_operators
+from falcorest.patches import JSON_PATCH, MERGE_PATCH
 from falcorest.views import ResourceView
 from falcorest.writing import Writer
 
 _TEXT: Schema = {"type": "string"}
-_REFERENCE: Schema = {"type": "string", "format": "uri-reference"}
 
 #: The HTTP methods that are described; HEAD is GET without the body.
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -74,6 +78,7 @@ class Operations:
         security: list[dict[str, list[Any]]],
         headers: Schema,
     ) -> None:
+        self._plain = view.plain_json
         self._components = components
         self._view = view
         self._title = title
@@ -118,15 +123,16 @@ class Operations:
         _, summary = NAMES[method]
         if method is methods.Create and methods.BulkCreate in self._view.methods:
             summary += ", or several"
-        body = _BODIES[method](self) if method in _BODIES else None
+        bodies = self._bodies(verb, method)
+        traits = self._traits(verb, method)
         operation: dict[str, Any] = {
             "operationId": self._operation_id(request),
             "tags": [self._view.name],
             "summary": summary,
-            "parameters": self._parameters.of(method),
+            "parameters": [*self._parameters.of(method), *parameters(traits)],
             "responses": {
-                **self._successes(method),
-                **errors(self._components, self._traits(method, body), self._headers),
+                **self._successes(method, traits),
+                **errors(self._components, traits, self._headers),
             },
         }
         if method.bulk_write:
@@ -134,23 +140,28 @@ class Operations:
             operation["description"] = (
                 f"It needs a filter, and touches {most} documents at the most."
             )
-        if body is not None:
-            operation["requestBody"] = {
-                "required": True,
-                "content": {MEDIA_JSON: {"schema": body}},
-            }
+        if bodies:
+            operation["requestBody"] = {"required": True, "content": content(bodies)}
         if self._security:
             operation["security"] = [*([{}] if request.public else []), *self._security]
         return operation
 
-    def _traits(self, method: type[Method], body: Schema | None) -> Traits:
+    def _traits(self, verb: str, method: type[Method]) -> Traits:
         authentication = self._view.authentication_methods or ()
+        item = bool(method.on_item)
         return Traits(
             filtered=method.bulk_write or not method.writes,
-            item=bool(method.on_item),
-            body=body is not None,
+            item=item,
+            body=method in _BODIES,
             writes=method.writes,
             bulk=method.bulk_write,
+            lists=method is methods.List,
+            imports=method in _CREATING and methods.BulkCreate in self._view.methods,
+            patches=_takes_patches(verb, method),
+            matched=item and method.writes and self._view.resource.require_if_match,
+            keyed=takes_key(self._view, f"on_{verb.lower()}{'_item' * item}"),
+            puts=verb == "PUT" and method is methods.Replace,
+            shows_written=method in _CREATING or method in {methods.Update, methods.Replace},
             stored=True,
             login=True,
             password=any("Basic" in one.challenge for one in authentication),
@@ -169,6 +180,25 @@ class Operations:
         return {"name": "id", "in": "path", "required": True, "description": text, "schema": schema}
 
     # ----------------------------------------------------------------------------------- bodies
+
+    def _bodies(self, verb: str, method: type[Method]) -> dict[str, Schema]:
+        """Return the bodies that are taken, by media type."""
+        if method not in _BODIES:
+            return {}
+        bodies = {MEDIA_JSON: _BODIES[method](self)}
+        if method in _CREATING and methods.BulkCreate in self._view.methods:
+            lines = _lines(self._new(), "New documents, one a line.")
+            bodies[NDJSON] = {**lines, "minItems": 1}
+        if _takes_patches(verb, method):
+            free = self._documents is not None
+            bodies[MERGE_PATCH] = (
+                merge_patch(self._components)
+                if free
+                else self._shapes.sent(self._view.resource, Way.MERGE)
+            )
+            most = self._view.limits.max_update_fields
+            bodies[JSON_PATCH] = json_patch(self._components, most, free=free)
+        return bodies
 
     def _new(self) -> Schema:
         if self._documents is not None:
@@ -203,19 +233,45 @@ class Operations:
             return self._documents.shown()
         return self._shapes.shown(self._work)
 
-    def _successes(self, method: type[Method]) -> dict[str, Schema]:
+    def _successes(self, method: type[Method], traits: Traits) -> dict[str, Schema]:
+        of_all: dict[str, Schema] = dict(self._headers)
+        if traits.keyed:
+            of_all |= headers("Idempotency-Replayed")
+        if traits.shows_written:
+            of_all |= headers("Preference-Applied")
         found = {
-            status: success(text, schema, {**self._headers, **headers})
-            for status, (text, schema, headers) in _ANSWERS[method](self).items()
+            status: success(text, schema, {**of_all, **own}, **self._others(method, schema))
+            for status, (text, schema, own) in _ANSWERS[method](self).items()
         }
+        if traits.imports:
+            made = self._components
+            found["200"] = success("What became of an import.", imported(made), self._headers)
         if method is methods.Create and self._access.item:
             found["201"]["links"] = self._links()
         return found
 
+    def _others(self, method: type[Method], schema: Schema | None) -> dict[str, Schema]:
+        """Return what is answered in other media types than JSON."""
+        if method is not methods.List:
+            return {}
+        return {
+            NDJSON: _lines(self._shown(), "The documents, one a line."),
+            CSV: {**_TEXT, "description": "A table (RFC 4180) with a line of names above it."},
+        }
+
+    def _kept(self) -> dict[str, Schema]:
+        """Return the headers that say how what is read may be kept."""
+        found: dict[str, Schema] = {}
+        if self._view.resource.cache_control is not None:
+            found |= headers("Cache-Control", always=True)
+        return found | headers("Vary", always=self._view.depends_on_caller)
+
     def _links(self) -> Schema:
         """Return what can be done with a document that is new."""
         # NOTE: without a schema it is an ObjectId, unless the client has chosen another.
-        name = "_id/$oid" if self._documents is not None else self._view.declaration.id_name
+        name = "_id" if self._plain else "_id/$oid"
+        if self._documents is None:
+            name = self._view.declaration.id_name
         parameters = {"id": f"$response.body#/{name}"}
         names = {verb: self._operation_id(one) for verb, one in self._access.item.items()}
         return {
@@ -228,38 +284,55 @@ class Operations:
         return NAMES[request.method][0] + self._title
 
     def _list_answer(self) -> _Answers:
-        opening, closing = self._dialect.page(False if self._view.resource.paginate else None, {})
-        schema = like(json.loads(opening + closing), self._shown())
-        following = header('The next page: `<…>; rel="next"`.', _TEXT)
-        headers = {"Link": following} if self._view.resource.paginate else {}
-        return {"200": ("The documents.", schema, headers)}
+        more = False if self._view.resource.paginate else None
+        schema = like(_page(self._dialect, more, {}), self._shown())
+        if "properties" in schema:
+            counted = like(_page(self._dialect, more, {"total_count": 0}), {})["properties"]
+            schema["properties"] = {**counted, **schema["properties"]}
+        found = self._kept() | headers("Vary", always=True)
+        found |= headers("Link", "X-Total-Count", "X-Total-Count-Kind")
+        return {"200": ("The documents.", schema, found)}
 
     def _fetch_answer(self) -> _Answers:
-        return {"200": ("The document.", self._shown(), {})}
+        found = headers("ETag", always=True) | self._kept()
+        return {
+            "200": ("The document.", self._shown(), found),
+            "304": ("It is one that `If-None-Match` names.", None, found),
+        }
 
     def _create_answer(self) -> _Answers:
-        one = self._shown() if self._documents is None else _id_of_new()
+        one = self._shown() if self._documents is None else self._id_or_shown()
         several = like(json.loads(self._dialect.created(b"")), one)
         ways = {methods.Create: one, methods.BulkCreate: several}
         schema = one_of(ways[method] for method in ways if method in self._view.methods)
         if "oneOf" in schema:
             schema = {"anyOf": schema["oneOf"]}
-        location = header("Where a single new document is.", _REFERENCE)
-        return {"201": ("What is stored now.", schema, {"Location": location})}
+        text = "What is stored now."
+        if self._documents is None:
+            text += " With `Prefer: return=minimal`, there is no body."
+        return {"201": (text, schema, headers("ETag", "Location"))}
 
     def _update_answer(self) -> _Answers:
-        if self._documents is not None:
-            return {"204": ("It is changed.", None, {})}
-        return {"200": ("The document as it is now.", self._shown(), {})}
+        return {
+            "200": ("The document as it is now.", self._shown(), headers("ETag")),
+            "204": ("It is changed.", None, {}),
+        }
 
     def _replace_answer(self) -> _Answers:
-        if self._documents is None:
-            return self._update_answer()
-        location = header("Where the new document is.", _REFERENCE)
-        return {
-            "201": ("A new document is stored.", _id_of_new(), {"Location": location}),
+        found: _Answers = {
+            "200": ("The document as it is now.", self._shown(), {}),
             "204": ("It is replaced.", None, {}),
         }
+        if self._documents is not None:
+            made = self._id_or_shown()
+            found["201"] = ("A new document is stored.", made, headers("Location"))
+        return found
+
+    def _id_or_shown(self) -> Schema:
+        """Return what is said of a new document without a schema."""
+        made: Schema = {"type": "object", "required": ["_id"], "properties": {"_id": {}}}
+        # APPSEC: who doesn't see documents gets the id, whatever is preferred.
+        return {"anyOf": [made, self._shown()]} if self._work.may_read else made
 
     def _bulk_update_answer(self) -> _Answers:
         return {"200": ("What was changed.", like(self._dialect.updated(0, 0), {}), {})}
@@ -278,8 +351,27 @@ class Operations:
 _Answers = dict[str, tuple[str, Schema | None, dict[str, Schema]]]
 
 
-def _id_of_new() -> Schema:
-    return {"type": "object", "required": ["_id"], "properties": {"_id": {}}}
+#: What stores new documents.
+_CREATING = (methods.Create, methods.BulkCreate)
+
+
+def _takes_patches(verb: str, method: type[Method]) -> bool:
+    return verb == "PATCH" and method is methods.Update
+
+
+def _page(dialect: Any, more: bool | None, extra: dict[str, Any]) -> Any:
+    opening, closing = dialect.page(more, extra)
+    return json.loads(opening + closing)
+
+
+def _lines(one: Schema, text: str) -> Schema:
+    """Return the schema of lines of JSON.
+
+    As OpenAPI 3.2 has it, it is that of a list of what stands in them.
+
+    Source: https://spec.openapis.org/oas/v3.2.0.html#sequential-media-types
+    """
+    return {"type": "array", "items": one, "description": text}
 
 
 #: The body that is taken, by what is asked for.

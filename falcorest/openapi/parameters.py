@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from falcorest.dialects import SuffixDialect, TypedDialect
+from falcorest.dialects import SuffixDialect, TypedDialect, suffix, typed
+from falcorest.dialects.base import COUNTS
 from falcorest.dialects.suffix import ALL_FIELDS, DeclaredFilter
 from falcorest.dialects.typed import DIRECTIONS, GROUPS
 from falcorest.filtering import resolve
@@ -56,20 +57,21 @@ class Parameters:
         """Return the query parameters of a request for a method."""
         dialect = self._view.dialect
         is_list, filtered = method is List, method is List or method.bulk_write
+        found: list[Parameter] = []
         if isinstance(dialect, TypedDialect):
-            found = self._typed_filters() if filtered else []
-            found += self._bounds("_projection") if method is List or method is Fetch else []
-            return found + (self._bounds("_sort", "_limit", "_skip") if is_list else [])
-        if isinstance(dialect, SuffixDialect):
-            found = self._declared_filters() if filtered else []
-            found += self._bounds("_fields") if method is List or method is Fetch else []
-            return found + (self._bounds("_order_by", "_limit", "_skip") if is_list else [])
-        return []
+            found += self._typed_filters() if filtered else []
+            names = typed.LIST_CONTROLS if is_list else typed.ITEM_CONTROLS
+        elif isinstance(dialect, SuffixDialect):
+            found += self._declared_filters() if filtered else []
+            names = suffix.CONTROLS if is_list else suffix.ITEM_CONTROLS
+        else:
+            return []
+        return found + (self._bounds(*names) if is_list or method is Fetch else [])
 
     # -------------------------------------------------------------------------------- controls
 
     def _bounds(self, *names: str) -> list[Parameter]:
-        return [one for name in names if (one := _CONTROLS[name](self)) is not None]
+        return [one for name in names if (one := CONTROLS[name](self)) is not None]
 
     def _projection(self) -> Parameter:
         return query(
@@ -109,6 +111,23 @@ class Parameters:
         most = min(self._view.limits.max_skip, 2**63 - 1)
         said = {"type": "integer", "minimum": 0, "maximum": most, "default": 0}
         return query("_skip", "How many documents to pass over first.", said)
+
+    def _after(self) -> Parameter:
+        return self._cursor("_after", "behind", "first")
+
+    def _before(self) -> Parameter:
+        return self._cursor("_before", "in front of", "last")
+
+    def _cursor(self, name: str, where: str, page: str) -> Parameter:
+        text = (
+            f"Show the documents {where} this place, which a `Link` names; an empty text is the "
+            f"{page} page. Neither the other one nor `_skip` may stand beside it."
+        )
+        return query(name, text, {"type": "string", "format": "falcorest-cursor"})
+
+    def _count(self) -> Parameter:
+        text = "Count the documents that match: all of them, roughly, or up to a bound."
+        return query("_count", text, {"enum": list(COUNTS)})
 
     def _shown_fields(self) -> Parameter:
         return query(
@@ -247,11 +266,15 @@ class Parameters:
         return said
 
 
-_CONTROLS = {
+#: How each parameter that isn't a filter is described.
+CONTROLS = {
     "_projection": Parameters._projection,
     "_sort": Parameters._sort,
     "_limit": Parameters._limit,
     "_skip": Parameters._skip,
+    "_after": Parameters._after,
+    "_before": Parameters._before,
+    "_count": Parameters._count,
     "_fields": Parameters._shown_fields,
     "_order_by": Parameters._order_by,
 }

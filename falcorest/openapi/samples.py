@@ -86,27 +86,31 @@ class Sample:
         else:
             self.types[_type_of(value)] = None
 
-    def schema(self, components: Components, *, sent: bool = False) -> Schema:
+    def schema(self, components: Components, *, sent: bool = False, plain: bool = False) -> Schema:
         """Return a schema that the values follow.
 
         Args:
             components: Where the schemas of Extended JSON are put.
             sent: Whether it is for what a client sends; else for what is shown.
+            plain: Whether what is shown is plain JSON.
         """
-        numbers = [_NUMBERS[name] for name in _NUMBERS if name in self.types]
+        numbers: list[Any] = [_NUMBERS[name] for name in _NUMBERS if name in self.types]
+        if plain and not sent and "double" in self.types:
+            # NOTE: an infinity is null there.
+            numbers[0] = ["number", "null"]
         bounds = INT64_BOUNDS if sent else {}
         kinds: list[Schema] = [{"type": numbers[0], **bounds}] if numbers else []
         for name in self.types:
             if name in _NUMBERS:
                 continue
-            for kind in of_type(components, name, sent=sent):
+            for kind in of_type(components, name, sent=sent, plain=plain):
                 if name == "object" and self.fields:
                     kind["properties"] = {
-                        field: one.schema(components, sent=sent)
+                        field: one.schema(components, sent=sent, plain=plain)
                         for field, one in self.fields.items()
                     }
                 if name == "array" and self.items is not None and self.items.types:
-                    kind["items"] = self.items.schema(components, sent=sent)
+                    kind["items"] = self.items.schema(components, sent=sent, plain=plain)
                 if kind not in kinds:
                     kinds.append(kind)
         return kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {}

@@ -12,7 +12,7 @@ from falcorest.caller import caller_of
 from falcorest.declaration import Declaration, declaration_of
 from falcorest.naming import EMBEDDED, REFERENCE, REVERSE, Relation
 from falcorest.openapi.components import Components, Schema, title_of
-from falcorest.openapi.fields import OBJECT_ID, Fields, nullable
+from falcorest.openapi.fields import OBJECT_ID, Fields, ending, nullable
 from falcorest.reading import Reader
 from falcorest.schema import leaf_of
 
@@ -136,7 +136,7 @@ class Shapes:
         named = {
             field.data_key if field.data_key is not None else name: (
                 field,
-                self._sent_relation(declaration, name, field, way),
+                self._sent_field(declaration, name, field, way),
             )
             for name, field in schema.load_fields.items()
         }
@@ -145,6 +145,14 @@ class Shapes:
             described["properties"] = {declaration.id_name: OBJECT_ID, **described["properties"]}
         return described
 
+    def _sent_field(
+        self, declaration: Declaration, name: str, field: ma.Field[Any], way: Way
+    ) -> Schema | None:
+        own = self._sent_relation(declaration, name, field, way)
+        if way is not Way.MERGE:
+            return own
+        return ending(self._sent_fields.merged(field) if own is None else own, field)
+
     def _sent_relation(
         self, declaration: Declaration, name: str, field: ma.Field[Any], way: Way
     ) -> Schema | None:
@@ -152,7 +160,8 @@ class Shapes:
         if relation is None:
             return None
         if relation.kind == EMBEDDED:
-            one = self.sent(relation.resource, Way.NEW)
+            merged = way is Way.MERGE and not relation.many
+            one = self.sent(relation.resource, Way.MERGE if merged else Way.NEW)
             one = nullable(one, leaf_of(field)) if relation.many else one
         else:
             saved = name in declaration.saved and way is not Way.MANY
@@ -176,19 +185,21 @@ class Way(Enum):
     Attributes:
         NEW: A new document, or a whole one.
         CHANGE: Fields of one document.
+        MERGE: A merge patch of one document, where null takes a field away.
         MANY: Fields of many documents, where references are ids.
         INSIDE: A document in the place of a reference to it, where it may name its id.
     """
 
     NEW = "New{}"
     CHANGE = "{}Changes"
+    MERGE = "{}MergePatch"
     MANY = "{}ChangesOfMany"
     INSIDE = "New{}Inside"
 
     @property
     def partial(self) -> bool:
         """Whether it may lack required fields."""
-        return self in {Way.CHANGE, Way.MANY}
+        return self in {Way.CHANGE, Way.MERGE, Way.MANY}
 
     def called(self, kind: type[Any]) -> str:
         """Return how the shape of a resource's documents is called."""

@@ -5,12 +5,12 @@ Source: https://www.mongodb.com/docs/manual/reference/operator/query/jsonSchema/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
-from falcorest import bson_json
+from falcorest import bson_json, plain_json
 from falcorest.openapi.components import Components, Schema
 from falcorest.openapi.values import of_type, sent_value
 from falcorest.paths import Tree
@@ -32,11 +32,13 @@ class Validator:
         components: Where the schemas of Extended JSON are put.
         sent: Whether it is for what clients send; else for what they see, of which a projection
             may leave out anything.
+        plain: Whether what they see is plain JSON.
     """
 
-    def __init__(self, components: Components, *, sent: bool) -> None:
+    def __init__(self, components: Components, *, sent: bool, plain: bool = False) -> None:
         self._components = components
         self._sent = sent
+        self._plain = plain and not sent
 
     def translate(self, said: Any, hidden: Tree, readonly: Tree) -> Schema:
         """Return what a validator says of a value.
@@ -60,7 +62,7 @@ class Validator:
         self._add_fields(schema, said, hidden, readonly)
         self._add_items(schema, said, hidden, readonly)
         if whole and "enum" in said:
-            schema["enum"] = orjson.loads(bson_json.dumps(said["enum"]))
+            schema["enum"] = orjson.loads(self._dumps(said["enum"]))
         for name in ("allOf", "anyOf", "oneOf"):
             members = said.get(name)
             if isinstance(members, list):
@@ -71,13 +73,19 @@ class Validator:
             schema["not"] = self.translate(said["not"], hidden, readonly)
         return self._typed(schema, said)
 
+    @property
+    def _dumps(self) -> Callable[[Any], bytes]:
+        return plain_json.dumps if self._plain else bson_json.dumps
+
     def _typed(self, schema: Schema, said: Mapping[str, Any]) -> Schema:
         names = said.get("bsonType", said.get("type"))
         if names is None:
             return schema or (sent_value(self._components) if self._sent else {})
         names = [names] if isinstance(names, str) else list(names)
         kinds = [
-            kind for name in names for kind in of_type(self._components, name, sent=self._sent)
+            kind
+            for name in names
+            for kind in of_type(self._components, name, sent=self._sent, plain=self._plain)
         ]
         if len(kinds) == 1 and "$ref" not in kinds[0]:
             return {**kinds[0], **schema}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+
+from bson import Binary, Decimal128, ObjectId
 
 from falcorest.bson_json import INT32, INT64
 from falcorest.openapi.components import Components, Schema
+from falcorest.plain_json import ENCODERS
 
 #: Keys of objects that may be stored, see :mod:`falcorest.bson_json`.
 KEY = r"^[^$.\u0000][^.\u0000]*$"
@@ -121,24 +125,42 @@ _SENT: dict[str, list[Any]] = {
     ],
 }
 
+# NOTE: what falcorest.plain_json writes as text; the rest is shown as Extended JSON.
+_PLAIN_TEXTS: dict[type, Schema] = {
+    **{kind: {"type": "string"} for kind in ENCODERS},
+    ObjectId: {"type": "string", "pattern": "^[0-9a-f]{24}$"},
+    datetime: {"type": "string", "format": "date-time"},
+}
+_PLAIN: dict[str, list[Any]] = {
+    **_SHOWN,
+    "objectId": [_PLAIN_TEXTS[ObjectId]],
+    # NOTE: a year that Python doesn't know is Extended JSON.
+    "date": [_PLAIN_TEXTS[datetime], "Date"],
+    "decimal": [_PLAIN_TEXTS[Decimal128]],
+    "binData": [_PLAIN_TEXTS[Binary]],
+    "double": [{"type": ["number", "null"]}],
+    "number": [{"type": ["number", "null"]}, _PLAIN_TEXTS[Decimal128]],
+}
+
 #: The names by which ``type`` of a validator calls them.
-_PLAIN_TYPES = {"boolean": "bool", "integer": "int"}
+_ALIASES = {"boolean": "bool", "integer": "int"}
 
 
-def of_type(components: Components, name: str, *, sent: bool) -> list[Schema]:
+def of_type(components: Components, name: str, *, sent: bool, plain: bool = False) -> list[Schema]:
     """Return the schemas that a value of a BSON type may follow.
 
     Args:
         components: Where the ones of Extended JSON are put.
         name: Of the type, as ``$type`` and validators know it.
         sent: Whether it is what a client sends; else what is shown.
+        plain: Whether what is shown is plain JSON.
     """
     if sent and name == "object":
         return [sent_object(components)]
     if sent and name == "array":
         return [{"type": "array", "items": sent_value(components)}]
-    table = _SENT if sent else _SHOWN
-    found = table.get(_PLAIN_TYPES.get(name, name), [{}])
+    table = _SENT if sent else _PLAIN if plain else _SHOWN
+    found = table.get(_ALIASES.get(name, name), [{}])
     return [_kind(components, one) if isinstance(one, str) else dict(one) for one in found]
 
 
@@ -183,15 +205,22 @@ def reference(components: Components) -> Schema:
     return components.schema("Reference", make)
 
 
-def shown_document(components: Components) -> Schema:
-    """Return a reference to the schema of whatever document is stored."""
+def shown_document(components: Components, *, plain: bool = False) -> Schema:
+    """Return a reference to the schema of whatever document is stored.
+
+    Args:
+        components: Where it is put.
+        plain: Whether it is shown as plain JSON.
+    """
+    written = (
+        "Ids, dates, decimals and binary data are text."
+        if plain
+        else "What JSON has no type for is relaxed MongoDB Extended JSON v2."
+    )
     return components.schema(
         "Document",
-        lambda: {
-            "type": "object",
-            "description": "A document as it is stored. What JSON has no type for is relaxed "
-            "MongoDB Extended JSON v2.",
-        },
+        lambda: {"type": "object", "description": f"A document as it is stored. {written}"},
+        ("Document", plain),
     )
 
 

@@ -15,6 +15,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from marshmallow import fields as ma
+from pymongo.errors import OperationFailure
 
 from falcorest import ConfigurationError, Query, Resource, ResourceView, Schema, fields, methods
 from falcorest.auth import TokenIssuer
@@ -351,6 +352,54 @@ def test_a_document_that_goes_meanwhile_is_not_found(
     assert door.stored() is None
 
 
+@pytest.mark.parametrize(
+    ("method", "media_type"),
+    [("PATCH", None), ("PATCH", MERGE), ("PATCH", JSON_PATCH), ("PUT", None)],
+)
+def test_a_body_is_read_again_where_it_is_tried_again(
+    zero_code: MakeDoor, monkeypatch: pytest.MonkeyPatch, method: str, media_type: str | None
+) -> None:
+    door = zero_code()
+    door.put_thing()
+    change = {"$inc": {"cost": 1}}
+    between(monkeypatch, *[lambda: door.things.update_one({"_id": "x"}, change)] * 2)
+    dates = [{"$date": "2021-11-01T00:00:00Z"}]
+    body: Any = {"made": "then", "dates": dates, "inside": {"dates": dates}}
+    if media_type == JSON_PATCH:
+        body = [{"op": "add", "path": f"/{name}", "value": one} for name, one in body.items()]
+    headers = {"If-Match": door.tag()}
+    result = door(method, "/x", body, media_type=media_type, headers=headers)
+    assert result.status_code == 204, result.text
+    at = [dt.datetime(2021, 11, 1)]
+    assert (door.stored()["dates"], door.stored()["inside"]) == (at, {"dates": at})
+    assert door.stored()["cost"] == 7
+
+
+def test_a_transaction_that_is_tried_again_compares_again(
+    make_database: Callable[..., Any],
+) -> None:
+    database = make_database("mongod")
+    database["posts"].insert_one({"_id": "x", "n": 0})
+    service = CollectionService(database, "posts", Policy.of({}, 10), Transactions(database))
+    _, expected = service.as_stored("x", Query())
+    bound = service.expecting(expected)
+    tried: list[bool] = []
+
+    def work() -> None:
+        if tried:
+            database["posts"].update_one({"_id": "x"}, {"$set": {"n": 5}})
+        tried.append(expected.met)
+        bound.update("x", {"$set": {"n": 1}})
+        error = OperationFailure("another transaction came in between")
+        error._add_error_label("TransientTransactionError")
+        raise error
+
+    with pytest.raises(Changed):
+        bound.together(work)
+    assert tried == [False, False]
+    assert database["posts"].find_one()["n"] == 5
+
+
 def test_a_document_that_comes_meanwhile_is_not_replaced(
     zero_code: MakeDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -627,6 +676,15 @@ def test_ids_that_a_collation_takes_for_each_other(make_api: MakeApi, mongo_uri:
         door("PATCH", "/abc", {"n": 1}, headers={"If-Match": '"a"'}), 412, "precondition.failed"
     )
     assert door("PATCH", "/abc", {"n": 1}, headers={"If-Match": tag}).status_code == 204
+    service = CollectionService(
+        api.database, "rocket_engines", Policy.of({}, 10), Transactions(api.database)
+    )
+    _, expected = service.as_stored("abc", Query())
+    api.rockets.update_one({}, {"$inc": {"cost": 1}})
+    # NOTE: a hook writes by the _id that the document has.
+    for identity in ("abc", "ABC"):
+        with pytest.raises(Changed):
+            service.expecting(expected_again(expected)).update(identity, {"$set": {"n": 9}})
     # NOTE: to the collation, nothing has changed.
     tag = door.tag("/abc")
     api.rockets.update_one({}, {"$set": {"name": "E"}})

@@ -56,6 +56,9 @@ EVERYTHING = {
     "/api/rockets/{id}": {"get", "put", "patch", "delete"},
     "/login": {"post"},
     "/me": {"get"},
+    "/health/live": {"get"},
+    "/health/ready": {"get"},
+    "/metrics": {"get"},
 }
 
 
@@ -187,7 +190,10 @@ def test_a_caller_is_told_what_that_caller_may_do(
 
 def test_closed_reading_tells_strangers_nothing(make_api: MakeApi) -> None:
     api = make_api("mongomock://", public_methods=[])
-    assert set(served(described(api, token=None))) == {"/login", "/me"}
+    assert set(served(described(api, token=None))) == EVERYTHING.keys() - {
+        "/api/rockets",
+        "/api/rockets/{id}",
+    }
     assert served(described(api)) == EVERYTHING
 
 
@@ -293,7 +299,7 @@ def test_declared_resources_are_described(declared_api: MakeDeclared) -> None:
         *("title", "title__exact", "title__startswith", "title__in", "title__not__in"),
         *("author_id", "author_id__exact", "stars__gte", "stars__lt", "stars__in"),
         *("stars__exists", "size__height__gt", "on__lte", "_fields", "_order_by"),
-        *("_limit", "_skip"),
+        *("_limit", "_skip", "_after", "_before", "_count"),
     }
     assert listed["stars__exists"]["schema"] == {"type": "boolean"}
     assert listed["_limit"]["schema"]["maximum"] == 100
