@@ -54,6 +54,8 @@ class OpenApiView(View):
         version: Of the API.
     """
 
+    who = "public"
+
     def __init__(self, views: Mapping[View, str], title: str, version: str) -> None:
         self._views = views
         self._title = title
@@ -91,6 +93,8 @@ class DocsView(View):
         title: Of the page.
     """
 
+    who = "public"
+
     def __init__(self, views: Mapping[View, str], description: str, place: str, title: str) -> None:
         self._views = views
         self._description = description
@@ -123,6 +127,8 @@ class AssetView(View):
     Args:
         name: Of :data:`ASSETS`.
     """
+
+    who = "public"
 
     def __init__(self, name: str) -> None:
         place, self._media_type = ASSETS[name]
