@@ -194,11 +194,12 @@ def _as_sent() -> Iterator[None]:
     try:
         yield
     except BodyError as error:
-        errors = error.field_errors
-        if isinstance(errors, Mapping) and errors.keys() <= {"$set", "$unset"}:
-            error.field_errors = {
-                name: one for some in errors.values() for name, one in some.items()
-            }
+        errors = error.field_errors or {}
+        inside = [
+            errors[name] for name in ("$set", "$unset") if isinstance(errors.get(name), Mapping)
+        ]
+        if inside:
+            error.field_errors = {name: one for some in inside for name, one in some.items()}
         raise
 
 

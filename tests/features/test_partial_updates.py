@@ -616,26 +616,6 @@ def test_hooks_get_what_changes(declared_api: MakeDeclared) -> None:
     assert (found["p"], "renamed" in found, "keyed" in found) == (6, False, False)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"author": {"name": "Bea"}, "pages": 6},
-        [op("replace", "/author/name", "Bea"), op("replace", "/pages", 6)],
-    ],
-)
-def test_a_patch_of_what_is_saved_with_its_parent(declared_api: MakeDeclared, body: Any) -> None:
-    saving = type("Saving", (Books,), {"save_related_fields": ["author"]})
-    for resource, name in ((Books, "Ann"), (saving, "Bea")):
-        api, url = serve(declared_api, resource)
-        result = send(api, url, body)
-        assert result.status_code == 200, result.text
-        assert result.json["author"] == {"id": str(AUTHOR), "name": name}
-        assert api.database["posts"].find_one()["author"] == AUTHOR
-        assert api.database["users"].find_one()["name"] == name
-        for collection in ("posts", "users"):
-            api.database[collection].delete_many({})
-
-
 def test_a_patch_of_a_resource_with_hooks_and_no_schema(declared_api: MakeDeclared) -> None:
     seen: list[Any] = []
 
