@@ -25,7 +25,7 @@ from falcorest.database import (
     operation,
     time_limit,
 )
-from falcorest.errors import FalcorestError, NotFound
+from falcorest.errors import FalcorestError, NotFound, QueryError
 from falcorest.limits import Limits
 from falcorest.memory import open_collection
 from falcorest.policy import Policy
@@ -39,6 +39,9 @@ CHUNK = 200
 
 #: The largest limit that MongoDB takes.
 LARGEST = 2**63 - 1
+
+#: How many fields MongoDB sorts by.
+SORTED = 32
 
 #: Compares texts as bytes, whatever the collection says.
 _SIMPLE = {"locale": "simple"}
@@ -300,12 +303,19 @@ class Finder:
         return document
 
     def _find(self, query: Query, limit: int) -> Any:
+        sort = self._sort(query)
+        if len(sort) > SORTED:
+            raise QueryError(
+                "query.invalid_sort",
+                f"A sort may have {SORTED - 1} fields here, since the _id decides what it leaves "
+                "open.",
+            )
         return self.collection.find(
             self._condition(query),
             self._projection(query),
             skip=query.skip,
             limit=limit,
-            sort=self._sort(query) or None,
+            sort=sort or None,
             batch_size=BATCH,
             **self._options(),
         )

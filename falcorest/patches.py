@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from falcorest.bson_json import MAX_DEPTH, too_deep
+from falcorest.bson_json import MAX_DEPTH, WRAPPER_KEYS, too_deep
 from falcorest.errors import BodyError, Conflict
 from falcorest.limits import Limits
 
@@ -103,7 +103,8 @@ def require_few(count: int, limits: Limits) -> None:
 
 def is_object(value: Any) -> bool:
     """Tell whether a JSON value is an object with fields, and no value of Extended JSON."""
-    return type(value) is dict and not any(key.startswith("$") for key in value)
+    # NOTE: other names with a dollar sign may be stored, and are names.
+    return type(value) is dict and WRAPPER_KEYS.isdisjoint(value)
 
 
 # --------------------------------------------------------------------------- JSON Merge Patch

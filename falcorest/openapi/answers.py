@@ -189,6 +189,8 @@ def problem(components: Components) -> Schema:
 
 _NUMBER: Schema = {"type": "integer", "minimum": 0}
 
+_INDEXES: Schema = {"type": "array", "items": _NUMBER}
+
 #: What is said of an import.
 _IMPORTED: Schema = {
     "inserted": {**_NUMBER, "description": "How many documents of an import were stored."},
@@ -212,8 +214,15 @@ _MEMBERS: Schema = {
         "format": "date-time",
         "description": "Since when the database can't be reached.",
     },
-    "done": {**_NUMBER, "description": "How many lines of an import were dealt with."},
     **_IMPORTED,
+    "inserted": {
+        "description": "What was stored: of an import how many documents, of a list which, by index.",
+        "anyOf": [_NUMBER, _INDEXES],
+    },
+    "not_inserted": {**_INDEXES, "description": "Which documents of a list weren't, by index."},
+    "done": {**_NUMBER, "description": "How many lines of an import were dealt with."},
+    "changed": {**_NUMBER, "description": "How many documents a bulk write changed."},
+    "not_changed": {**_NUMBER, "description": "How many it didn't."},
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from falcorest.openapi.components import Components, Schema
-from falcorest.openapi.values import KEY, sent_value
+from falcorest.openapi.values import KEY, sent_json, sent_value
 from falcorest.patches import OPERATIONS
 
 _POINTER: Schema = {"type": "string", "pattern": "^(/([^~/]|~[01])*)*$"}
@@ -36,7 +36,7 @@ def json_patch(components: Components, most: int, *, free: bool) -> Schema:
     """
 
     def make() -> Schema:
-        value = sent_value(components) if free else {}
+        value = sent_value(components) if free else sent_json(components)
         place = _PLACE if free else _POINTER
         properties = {"path": place, "value": value, "from": place}
         return {
@@ -52,6 +52,7 @@ def json_patch(components: Components, most: int, *, free: bool) -> Schema:
                             "op": {"const": op},
                             **{name: properties[name] for name in needed},
                         },
+                        "additionalProperties": sent_json(components),
                     }
                     for op, needed in OPERATIONS.items()
                 ],

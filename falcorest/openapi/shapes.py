@@ -13,6 +13,7 @@ from falcorest.declaration import Declaration, declaration_of
 from falcorest.naming import EMBEDDED, REFERENCE, REVERSE, Relation
 from falcorest.openapi.components import Components, Schema, title_of
 from falcorest.openapi.fields import OBJECT_ID, Fields, ending, nullable
+from falcorest.openapi.values import sent_json
 from falcorest.reading import Reader
 from falcorest.schema import leaf_of
 
@@ -175,7 +176,12 @@ class Shapes:
         if saved:
             return {"anyOf": [OBJECT_ID, self.sent(relation.resource, Way.INSIDE)]}
         name = declaration_of(relation.resource).id_name
-        known = {"type": "object", "properties": {name: OBJECT_ID}, "required": [name]}
+        known = {
+            "type": "object",
+            "properties": {name: OBJECT_ID},
+            "required": [name],
+            "additionalProperties": sent_json(self._components),
+        }
         return {"anyOf": [OBJECT_ID, known]}
 
 

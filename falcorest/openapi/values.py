@@ -84,6 +84,17 @@ EXTENDED: dict[str, Schema] = {
     "MaxKey": wrapper(maxKey={"const": 1}),
 }
 
+# NOTE: what is shown of them may have more digits than anybody should send.
+_DATE = wrapper(
+    date={
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            wrapper(numberLong=_text("^-?[0-9]{1,19}$")),
+        ]
+    }
+)
+_DECIMAL = wrapper(numberDecimal=_text(r"^(-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?|NaN|-?Infinity)$"))
+
 #: The types that stand for several, and those of JSON's own, as they are shown.
 _SHOWN: dict[str, list[Any]] = {
     "double": [{"type": "number"}, "NumberDouble"],
@@ -94,7 +105,7 @@ _SHOWN: dict[str, list[Any]] = {
     "undefined": [{"type": "null"}],
     "objectId": ["ObjectId"],
     "bool": [{"type": "boolean"}],
-    "date": ["Date"],
+    "date": [_DATE],
     "null": [{"type": "null"}],
     "regex": ["RegularExpression"],
     "dbPointer": ["Reference"],
@@ -106,15 +117,17 @@ _SHOWN: dict[str, list[Any]] = {
     ],
     "timestamp": ["Timestamp"],
     "long": [{"type": "integer", "format": "int64", **INT64_BOUNDS}],
-    "decimal": ["NumberDecimal"],
+    "decimal": [_DECIMAL],
     "minKey": ["MinKey"],
     "maxKey": ["MaxKey"],
-    "number": [{"type": "number"}, "NumberDouble", "NumberDecimal"],
+    "number": [{"type": "number"}, "NumberDouble", _DECIMAL],
 }
 
 # NOTE: a JSON number is stored as the smallest type that holds it, so these have to say theirs.
 _SENT: dict[str, list[Any]] = {
     **_SHOWN,
+    "date": ["Date"],
+    "decimal": ["NumberDecimal"],
     "double": [{"type": "number", "not": {"type": "integer"}}, "NumberDouble"],
     "long": ["NumberLong"],
     "symbol": ["Symbol"],
@@ -135,7 +148,7 @@ _PLAIN: dict[str, list[Any]] = {
     **_SHOWN,
     "objectId": [_PLAIN_TEXTS[ObjectId]],
     # NOTE: a year that Python doesn't know is Extended JSON.
-    "date": [_PLAIN_TEXTS[datetime], "Date"],
+    "date": [_PLAIN_TEXTS[datetime], _DATE],
     "decimal": [_PLAIN_TEXTS[Decimal128]],
     "binData": [_PLAIN_TEXTS[Binary]],
     "double": [{"type": ["number", "null"]}],
@@ -256,6 +269,24 @@ def _single(components: Components, patterns: bool) -> list[Schema]:
         *(extended(components, name) for name in names),
         *([code(components), reference(components)] if patterns else []),
     ]
+
+
+def sent_json(components: Components) -> Schema:
+    """Return a reference to the schema of whatever JSON is read."""
+
+    def make() -> Schema:
+        one = sent_json(components)
+        return {
+            "description": "JSON. An integer has 64 bits at the most.",
+            "anyOf": [
+                {"type": ["null", "boolean", "string"]},
+                {"type": "number", **INT64_BOUNDS},
+                {"type": "array", "items": one},
+                {"type": "object", "additionalProperties": one},
+            ],
+        }
+
+    return components.schema("JSON", make)
 
 
 def sent_object(components: Components, *, patterns: bool = True) -> Schema:
