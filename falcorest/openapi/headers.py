@@ -17,6 +17,10 @@ _TAG = r'"[\u0021\u0023-\u007e]*"'
 _RETURN = [f"return={wanted}" for wanted in (MINIMAL, REPRESENTATION)]
 
 
+def _of_none(traits: Traits) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class RequestHeader:
     """A header that some requests take.
@@ -31,7 +35,7 @@ class RequestHeader:
     text: str
     schema: Schema
     taken: Callable[[Traits], bool]
-    needed: Callable[[Traits], bool] = lambda traits: False
+    needed: Callable[[Traits], bool] = _of_none
 
 
 def _tags(example: str) -> Schema:
