@@ -17,10 +17,6 @@ _TAG = r'"[\u0021\u0023-\u007e]*"'
 _RETURN = [f"return={wanted}" for wanted in (MINIMAL, REPRESENTATION)]
 
 
-def _of_none(traits: Traits) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class RequestHeader:
     """A header that some requests take.
@@ -29,13 +25,13 @@ class RequestHeader:
         text: What it is for.
         schema: Of its value.
         taken: Tells which operations take it.
-        needed: Tells which of them need it.
+        needed: Tells which of them need it; None: none does.
     """
 
     text: str
     schema: Schema
     taken: Callable[[Traits], bool]
-    needed: Callable[[Traits], bool] = _of_none
+    needed: Callable[[Traits], bool] | None = None
 
 
 def _tags(example: str) -> Schema:
@@ -103,7 +99,7 @@ def parameters(traits: Traits) -> list[dict[str, Any]]:
         {
             "name": name,
             "in": "header",
-            "required": header.needed(traits),
+            "required": header.needed is not None and header.needed(traits),
             "description": header.text,
             "schema": header.schema,
         }
