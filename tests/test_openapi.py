@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -14,7 +16,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.datetime_ms import DatetimeMS
 from marshmallow import fields as ma
 
-from falcorest import bson_json, fields, methods
+from falcorest import bson_json, cors, fields, methods, plain_json
 from falcorest.auth import (
     ApiKeyAuthentication,
     AuthenticationBase,
@@ -22,17 +24,22 @@ from falcorest.auth import (
     TokenAuthentication,
 )
 from falcorest.bson_json import _WRAPPER_KEYS
-from falcorest.errors import CODES
+from falcorest.dialects import suffix, typed
+from falcorest.errors import CODES, BadRequest
+from falcorest.idempotency import read_key
 from falcorest.openapi.answers import APPLIES, Traits, like, may_come
 from falcorest.openapi.components import Components, title_of, unique
 from falcorest.openapi.fields import Fields
+from falcorest.openapi.headers import ANSWER, REQUEST
 from falcorest.openapi.operations import _ANSWERS, _BODIES, NAMES
+from falcorest.openapi.parameters import CONTROLS
 from falcorest.openapi.samples import DEPTH, FIELDS, Sample
 from falcorest.openapi.security import Security
 from falcorest.openapi.updates import ARGUMENTS
 from falcorest.openapi.validators import Validator
 from falcorest.openapi.values import EXTENDED, of_type, sent_document, sent_value
 from falcorest.operators import BSON_TYPES
+from falcorest.preconditions import Tags
 from falcorest.updates import UPDATE_OPERATORS
 
 VALUES: list[tuple[str, Any]] = [
@@ -114,6 +121,56 @@ def test_every_code_has_a_rule_and_every_rule_is_for_codes() -> None:
     families = {code.partition(".")[0] for code in CODES}
     assert {code for code in CODES if not {code, code.partition(".")[0]} & set(APPLIES)} == set()
     assert set(APPLIES) <= {*CODES, *families}
+
+
+def test_every_parameter_and_header_is_described() -> None:
+    controls = {*typed.LIST_CONTROLS, *typed.ITEM_CONTROLS, *suffix.CONTROLS, *suffix.ITEM_CONTROLS}
+    assert set(CONTROLS) == controls
+    # NOTE: the others belong to logging in, to bodies and to errors, or may be read anyway.
+    assert set(REQUEST) == set(cors.SENT) - {
+        *("Authorization", "X-API-Key", "Content-Type", "X-Request-ID")
+    }
+    others = {"Accept-Patch", "Retry-After", "WWW-Authenticate"}
+    assert set(ANSWER) - {"Cache-Control", "Vary"} == set(cors.READ) - others
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a", "a b", '"a b"', '"a,b"', r'"a\"b"', "x" * 255, "x" * 256, '"' + "x" * 255 + '"'),
+        *('"' + "x" * 256 + '"', "a,b", '"', '""', '"a', "é", r'"\a"'),
+    ],
+)
+def test_a_key_is_described_as_it_is_read(text: str) -> None:
+    try:
+        read = bool(read_key(text))
+    except BadRequest:
+        read = False
+    assert bool(re.search(REQUEST["Idempotency-Key"].schema["pattern"], text)) is read
+
+
+@pytest.mark.parametrize(
+    "text", ["*", '"a"', 'W/"a"', '"a", W/"b"', '""', "a", '"a', "W/a", '"a" b']
+)
+def test_tags_are_described_as_they_are_read(text: str) -> None:
+    try:
+        read = bool(Tags.read("If-Match", text))
+    except BadRequest:
+        read = False
+    assert bool(re.search(REQUEST["If-Match"].schema["pattern"], text)) is read
+
+
+@pytest.mark.parametrize(("name", "value"), VALUES)
+def test_plain_json_follows_the_schemas_of_its_type(name: str, value: Any) -> None:
+    components = Components()
+    schemas = [
+        {"anyOf": of_type(components, name, sent=False, plain=True)},
+        Sample.of([{"a": value}]).schema(components, plain=True)["properties"]["a"],
+    ]
+    for schema in schemas:
+        whole = {**schema, "components": {"schemas": components.schemas}}
+        checker = jsonschema.Draft202012Validator(whole)
+        assert checker.is_valid(json.loads(plain_json.dumps(value))), schema
 
 
 def test_which_errors_may_come() -> None:

@@ -164,8 +164,8 @@ def _plain(value: Any) -> Any:
 
 def ending(schema: Schema, field: ma.Field[Any]) -> Schema:
     """Return a schema that takes null as well, where a merge patch may take a field away."""
-    taken = schema.get("type", "null")
-    if field.required or "null" in taken or {"type": "null"} in schema.get("anyOf", ()):
+    takes = [schema, *schema.get("anyOf", ())]
+    if field.required or any("null" in one.get("type", ()) for one in takes):
         return schema
     return {"anyOf": [schema, {"type": "null"}]}
 

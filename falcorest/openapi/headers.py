@@ -25,13 +25,13 @@ class RequestHeader:
         text: What it is for.
         schema: Of its value.
         taken: Tells which operations take it.
-        needed: Tells which of them need it.
+        needed: Tells which of them need it; None: none does.
     """
 
     text: str
     schema: Schema
     taken: Callable[[Traits], bool]
-    needed: Callable[[Traits], bool] = lambda traits: False
+    needed: Callable[[Traits], bool] | None = None
 
 
 def _tags(example: str) -> Schema:
@@ -99,7 +99,7 @@ def parameters(traits: Traits) -> list[dict[str, Any]]:
         {
             "name": name,
             "in": "header",
-            "required": header.needed(traits),
+            "required": header.needed is not None and header.needed(traits),
             "description": header.text,
             "schema": header.schema,
         }

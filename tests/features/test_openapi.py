@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import runpy
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import falcon
 import mongomock
 import pytest
+from bson import Decimal128
 from falcon import testing
 from marshmallow import fields as ma
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -491,3 +493,281 @@ def test_a_strict_integer_is_filtered_by_and_is_an_id(make_declared: MakeDeclare
     assert api.get("/counts/1").json == {"id": 1, "n": 5}
     assert_problem(api.get("/counts?n=5.5"), 400, "query.invalid_value", parameter="n")
     assert_problem(api.post("/counts", {"n": "5"}), 400, "body.invalid")
+
+
+# ------------------------------------------------------------------------- headers, bodies, pages
+
+
+def operation(document: dict[str, Any], verb: str, path: str = "/api/rockets/{id}") -> Any:
+    return document["paths"][path][verb]
+
+
+def names_of(operation: Any, place: str) -> set[str]:
+    return {one["name"] for one in operation["parameters"] if one["in"] == place}
+
+
+def headers_of(operation: Any, status: str) -> set[str]:
+    """Return the headers of an answer, but for what all of them have."""
+    return set(operation["responses"][status].get("headers", ())) - {"X-Request-ID"}
+
+
+def codes_of(document: dict[str, Any], operation: Any, status: int) -> list[str]:
+    name = operation["responses"][str(status)]["$ref"].rpartition("/")[2]
+    response = document["components"]["responses"][name]
+    codes: list[str] = response["content"]["application/problem+json"]["schema"]["properties"][
+        "code"
+    ]["enum"]
+    return codes
+
+
+def test_preconditions_are_described(any_api: Api) -> None:
+    document = described(any_api)
+    for verb in ("get", "put", "patch", "delete"):
+        one = operation(document, verb)
+        assert {"If-Match", "If-None-Match"} <= names_of(one, "header"), verb
+        assert codes_of(document, one, 412) == ["precondition.failed"]
+        assert "428" not in one["responses"]
+    fetch = operation(document, "get")
+    assert headers_of(fetch, "304") == {"ETag", "Cache-Control", "Vary"}
+    for status in ("200", "304"):
+        said = fetch["responses"][status]["headers"]
+        assert said["ETag"]["required"] is said["Cache-Control"]["required"] is True
+    assert "content" not in fetch["responses"]["304"]
+
+
+@pytest.mark.parametrize("door", ["setting", "rule"])
+def test_a_required_precondition_is_described(make_api: MakeApi, door: str) -> None:
+    own = {"rockets": ResourceSettings(require_if_match=True)}
+    wanted: Any = {"require_if_match": True} if door == "setting" else {"resources": own}
+    document = described(make_api("mongomock://", **wanted))
+    needed = {
+        verb: [
+            one["name"] for one in operation(document, verb)["parameters"] if one.get("required")
+        ]
+        for verb in ("get", "put", "patch", "delete")
+    }
+    # NOTE: a PUT may say If-None-Match: * as well.
+    assert needed == {"get": [], "put": [], "patch": ["If-Match"], "delete": ["If-Match"]}
+    for verb in ("put", "patch", "delete"):
+        assert codes_of(document, operation(document, verb), 428) == ["precondition.required"]
+    assert "428" not in operation(document, "get")["responses"]
+
+
+def test_how_answers_may_be_kept_is_described(make_api: MakeApi) -> None:
+    without = described(make_api("mongomock://", cache_control=""))
+    assert headers_of(operation(without, "get"), "200") == {"ETag", "Vary"}
+    listed = operation(without, "get", "/api/rockets")
+    assert headers_of(listed, "200") == {"Vary", "Link", "X-Total-Count", "X-Total-Count-Kind"}
+    assert listed["responses"]["200"]["headers"]["Vary"]["required"] is True
+
+
+def test_preferences_are_described(any_api: Api) -> None:
+    document = described(any_api)
+    create = operation(document, "post", "/api/rockets")
+    for one in (create, operation(document, "put"), operation(document, "patch")):
+        assert "Prefer" in names_of(one, "header")
+        for status in {"200", "201", "204"} & one["responses"].keys():
+            if one is not create or status != "200":
+                assert "Preference-Applied" in headers_of(one, status)
+    assert {"200", "201", "204"} <= operation(document, "put")["responses"].keys()
+    assert {"200", "204"} <= operation(document, "patch")["responses"].keys()
+    assert "ETag" in headers_of(operation(document, "patch"), "200")
+    assert "Prefer" not in names_of(operation(document, "delete"), "header")
+    assert "Prefer" not in names_of(operation(document, "patch", "/api/rockets"), "header")
+
+
+def test_who_only_writes_is_not_told_what_is_shown(make_api: MakeApi) -> None:
+    api = with_rules(make_api, "mongomock://", read=["admin"], write=["authenticated"])
+    api.rockets.insert_one({"secret": 1})
+    create = operation(described(api, token=token()), "post", "/api/rockets")
+    made = create["responses"]["201"]["content"]["application/json"]["schema"]["anyOf"][0]
+    assert made == {"type": "object", "required": ["_id"], "properties": {"_id": {}}}
+    assert "Document" in json.dumps(operation(described(api, token=token("admin")), "get"))
+
+
+def test_patches_are_described(any_api: Api) -> None:
+    document = described(any_api)
+    patch = operation(document, "patch")
+    schemas = document["components"]["schemas"]
+    assert set(patch["requestBody"]["content"]) == {
+        *("application/json", "application/merge-patch+json", "application/json-patch+json")
+    }
+    operations = schemas["JSONPatch"]["items"]["oneOf"]
+    assert {one["properties"]["op"]["const"]: one["required"] for one in operations} == {
+        "add": ["op", "path", "value"],
+        "remove": ["op", "path"],
+        "replace": ["op", "path", "value"],
+        "move": ["op", "from", "path"],
+        "copy": ["op", "from", "path"],
+        "test": ["op", "path", "value"],
+    }
+    assert schemas["JSONPatch"]["maxItems"] == 1000
+    assert "patch.conflict" in codes_of(document, patch, 409)
+    assert "body.invalid_patch" in codes_of(document, patch, 400)
+    for other in (operation(document, "put"), operation(document, "patch", "/api/rockets")):
+        assert set(other["requestBody"]["content"]) == {"application/json"}
+        assert "patch.conflict" not in codes_of(document, other, 409)
+
+
+def test_a_merge_patch_has_the_shape_of_the_resource(make_declared: MakeDeclared) -> None:
+    api = make_declared(**VIEWS)
+    api.falcorest.describe()
+    document = described(api)
+    schemas = document["components"]["schemas"]
+    patch = schemas["PostMergePatch"]
+    assert patch["properties"]["title"] == {"type": "string", "maxLength": 40}
+    assert patch["properties"]["stars"]["anyOf"][1] == {"type": "null"}
+    size = {"anyOf": [{"$ref": f"{SCHEMAS}SizeMergePatch"}, {"type": "null"}]}
+    assert patch["properties"]["size"] == size
+    assert "required" not in patch
+    assert "required" not in schemas["SizeMergePatch"]
+    assert "null" not in json.dumps(schemas["SizeMergePatch"]["properties"]["height"])
+    assert {"200", "204"} <= operation(document, "patch", "/posts/{id}")["responses"].keys()
+    created = operation(document, "post", "/posts")["responses"]["201"]
+    assert {"ETag", "Location", "Preference-Applied"} <= set(created["headers"])
+
+
+class InnerSchema(Schema):
+    a = ma.String(required=True)
+    b = ma.Integer()
+
+
+class OuterSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    version = ma.Integer(dump_only=True)
+    inner = ma.Nested(InnerSchema)
+    several = ma.List(ma.Nested(InnerSchema))
+
+
+class OuterResource(Resource):
+    collection = "outer"
+    schema = OuterSchema
+    version_field = "version"
+    paginate = False
+
+
+class OuterView(ResourceView):
+    resource = OuterResource
+    methods = methods.ALL
+    plain_json = True
+
+
+def test_nested_schemas_are_merged_and_lists_are_not(make_declared: MakeDeclared) -> None:
+    api = make_declared(outer=OuterView)
+    api.falcorest.describe()
+    schemas = described(api)["components"]["schemas"]
+    patch = schemas["OuterMergePatch"]["properties"]
+    assert patch["inner"]["anyOf"][0] == {"$ref": f"{SCHEMAS}InnerMergePatch"}
+    assert "required" not in schemas["InnerMergePatch"]
+    assert patch["several"]["anyOf"][0]["items"] == {"$ref": f"{SCHEMAS}NewInner"}
+    assert schemas["NewInner"]["required"] == ["a"]
+    assert schemas["Outer"]["properties"]["version"]["readOnly"] is True
+    assert "version" not in patch
+
+
+def test_a_version_is_read_only(make_api: MakeApi, any_uri: str) -> None:
+    own = ResourceSettings(version_field="version")
+    api = make_api(any_uri, resources={"rockets": own})
+    api("POST", "/api/rockets", body={"name": "Merlin"})
+    schemas = described(api)["components"]["schemas"]
+    assert schemas["Rockets"]["properties"]["version"]["readOnly"] is True
+    assert set(schemas["NewRockets"]["properties"]) == {"_id", "name"}
+
+
+def test_pages_and_totals_are_described(any_api: Api, make_declared: MakeDeclared) -> None:
+    listed = operation(described(any_api), "get", "/api/rockets")
+    assert {"_after", "_before", "_count"} <= names_of(listed, "query")
+    (count,) = (one for one in listed["parameters"] if one["name"] == "_count")
+    assert count["schema"] == {"enum": ["exact", "estimated", "capped"]}
+    fetch = operation(described(any_api), "get")
+    assert names_of(fetch, "query") == {"_projection"}
+    assert "query.invalid_cursor" in codes_of(described(any_api), listed, 400)
+    assert "query.invalid_cursor" not in codes_of(described(any_api), fetch, 400)
+
+    api = make_declared(**VIEWS, outer=OuterView)
+    api.falcorest.describe()
+    document = described(api)
+    for path, required in (("/posts", ["data", "has_more"]), ("/outer", ["data"])):
+        answer = operation(document, "get", path)["responses"]["200"]
+        schema = answer["content"]["application/json"]["schema"]
+        assert schema["required"] == required
+        assert schema["properties"]["total_count"] == {"type": "integer", "minimum": 0}
+
+
+def test_formats_and_imports_are_described(any_api: Api) -> None:
+    document = described(any_api)
+    answer = operation(document, "get", "/api/rockets")["responses"]["200"]["content"]
+    assert set(answer) == {"application/json", "application/x-ndjson", "text/csv"}
+    assert (
+        answer["application/x-ndjson"]["schema"]["items"]
+        == answer["application/json"]["schema"]["items"]
+    )
+    assert set(operation(document, "get")["responses"]["200"]["content"]) == {"application/json"}
+    create = operation(document, "post", "/api/rockets")
+    assert set(create["requestBody"]["content"]) == {"application/json", "application/x-ndjson"}
+    done = create["responses"]["200"]["content"]["application/json"]["schema"]
+    assert done == {"$ref": f"{SCHEMAS}Import"}
+    assert "import.refused" in codes_of(document, create, 400)
+    assert "import.refused" not in codes_of(document, operation(document, "put"), 400)
+
+
+def test_keys_are_described_where_there_are_transactions(
+    make_api: MakeApi, any_uri: str, make_declared: MakeDeclared
+) -> None:
+    api = make_api(any_uri)
+    document = described(api)
+    keyed = {
+        (verb, path)
+        for path, operations in document["paths"].items()
+        for verb, one in operations.items()
+        if verb != "parameters"
+        and "Idempotency-Key" in names_of({"parameters": [], **one}, "header")
+    }
+    writes = {("post", "/api/rockets"), ("patch", "/api/rockets"), ("patch", "/api/rockets/{id}")}
+    repeatable = api("POST", "/api/rockets", body={}, headers={"Idempotency-Key": "a"})
+    assert keyed == (writes if repeatable.status_code == 201 else set())
+    create = operation(document, "post", "/api/rockets")
+    assert ("Idempotency-Replayed" in headers_of(create, "201")) == bool(keyed)
+    assert ("idempotency.running" in codes_of(document, create, 409)) == bool(keyed)
+    assert ("idempotency.mismatch" in codes_of(document, create, 422)) == bool(keyed)
+    assert "database.unsupported" in codes_of(document, create, 501)
+
+
+def test_plain_json_is_described(make_api: MakeApi, any_uri: str) -> None:
+    api = make_api(any_uri, json="plain")
+    api.rockets.insert_one(
+        {"ratio": 0.5, "price": Decimal128("1.5"), "at": dt.datetime(2020, 1, 1)}
+    )
+    document = described(api)
+    schemas = document["components"]["schemas"]
+    assert schemas["Rockets"]["properties"] == {
+        "_id": {"type": "string", "pattern": "^[0-9a-f]{24}$"},
+        "ratio": {"type": ["number", "null"]},
+        "price": {"type": "string"},
+        "at": schemas["Rockets"]["properties"]["at"],
+    }
+    assert {"type": "string", "format": "date-time"} in schemas["Rockets"]["properties"]["at"][
+        "anyOf"
+    ]
+    assert "Extended JSON" not in schemas["Document"]["description"]
+    assert "$oid" in json.dumps(schemas)
+    links = operation(document, "post", "/api/rockets")["responses"]["201"]["links"]
+    assert links["fetchRockets"]["parameters"] == {"id": "$response.body#/_id"}
+
+
+def test_probes_are_described(any_api: Api, make_api: MakeApi) -> None:
+    document = described(any_api, token=None)
+    for path in ("/health/live", "/health/ready", "/metrics"):
+        one = operation(document, "get", path)
+        assert one["tags"] == ["Operation"]
+        assert one["security"] == []
+        answer = one["responses"]["200"]
+        assert answer["headers"]["Cache-Control"]["required"] is True
+    assert set(operation(document, "get", "/metrics")["responses"]["200"]["content"]) == {
+        "text/plain"
+    }
+    assert "503" not in operation(document, "get", "/health/live")["responses"]
+    ready = operation(document, "get", "/health/ready")
+    assert codes_of(document, ready, 503) == ["database.unavailable"]
+    assert {"name": "Operation"} in document["tags"]
+    assert "/metrics" not in described(make_api("mongomock://", metrics=False))["paths"]
