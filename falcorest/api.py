@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import falcon
+from falcon.routing import CompiledRouter
 
 from falcorest.auth import as_methods
 from falcorest.auth.methods import challenge
@@ -194,14 +195,28 @@ def _route(app: falcon.App[Any, Any], view: View, url: str) -> None:
     name = type(view).__name__
     for template, _ in routes:
         # NOTE: Falcon would put the one in the place of the other without a word.
-        found = app._router.find(template)
-        if found is not None and found[-1] == template:
+        if _is_taken(app._router, template):
             raise ConfigurationError(f"{name}: there is something else at {template} already.")
     for template, suffix in routes:
         try:
             app.add_route(template, view, **suffix)
         except ValueError as error:
             raise ConfigurationError(f"{name}: {template} can't be served: {error}") from error
+
+
+def _is_taken(router: Any, template: str) -> bool:
+    """Tell whether a router has a route of a template."""
+    if not isinstance(router, CompiledRouter):
+        found = router.find(template)
+        return found is not None and found[-1] == template
+    # PERF: to find something, it compiles all routes, and would so for each view.
+    nodes, node = router._roots, None
+    for segment in template[1:].split("/"):
+        node = next((one for one in nodes if one.matches(segment)), None)
+        if node is None:
+            return False
+        nodes = node.children
+    return node is not None and node.resource is not None
 
 
 def answer_problem(
@@ -211,7 +226,7 @@ def answer_problem(
 
     What isn't the client's doing is logged, with its cause.
     """
-    if problem.status >= 500 and problem.code != "auth.busy":
+    if problem.status >= 500 and problem.code not in {"auth.busy", "database.unsupported"}:
         log_failure(req, problem)
     write_problem(resp, problem.status, problem.to_dict())
     for name, value in problem.headers.items():

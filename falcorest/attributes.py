@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,6 +14,9 @@ from falcorest.indexes import Index, read_indexes
 from falcorest.operators import Operator
 from falcorest.policy import Policy
 from falcorest.query import is_path
+
+#: What a header may hold.
+_HEADER = re.compile(r"[\x20-\x7e]+")
 
 
 class Attributes:
@@ -182,6 +186,9 @@ def check_attributes(resource: type[Any]) -> None:
     name = resource.version_field
     if name is not None and (not is_path(name) or "." in name or name == "_id"):
         problems.append(f"{resource.__name__}.version_field: {name!r} can't be one.")
+    kept = resource.cache_control
+    if isinstance(kept, str) and _HEADER.fullmatch(kept) is None:
+        problems.append(f"{resource.__name__}.cache_control: {kept!r} can't be a header.")
     if problems:
         raise ConfigurationError(*problems)
     try:

@@ -370,7 +370,7 @@ def _decode_wrapper(value: dict[str, Any], depth: int) -> Any:
     decoder = _DECODERS.get(keys)
     if decoder is None:
         dollar = next(key for key in value if key.startswith("$"))
-        if dollar in _WRAPPER_KEYS:
+        if dollar in WRAPPER_KEYS:
             raise _Invalid(
                 "body.invalid_value", f"The Extended JSON of {dollar} has other keys than it may."
             )
@@ -520,4 +520,5 @@ _DECODERS: dict[tuple[str, ...], Callable[[dict[str, Any], int], Any]] = {
     ("$code", "$scope"): _decode_scoped_code,
     ("$id", "$ref"): _decode_reference,
 }
-_WRAPPER_KEYS = {"$db", *(key for keys in _DECODERS for key in keys)}
+#: The keys by which a value of Extended JSON is known.
+WRAPPER_KEYS = frozenset({"$db", *(key for keys in _DECODERS for key in keys)})

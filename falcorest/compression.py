@@ -12,6 +12,8 @@ from typing import Any
 
 import falcon
 
+from falcorest.views import NOT_SENT
+
 #: The smallest answer that is compressed, in bytes.
 SMALLEST = 1024
 
@@ -44,18 +46,16 @@ class Compression:
     ) -> None:
         """Compress an answer, and say on what that depends."""
         status = resp.status_code
-        if status == 304:
-            resp.append_header("Vary", "Accept-Encoding")
-            etag = _tag(resp.get_header("ETag"))
-            # NOTE: the client has the compressed one, and is told so.
-            if etag is not None and etag in req.env.get("HTTP_IF_NONE_MATCH", ""):
-                resp.set_header("ETag", etag)
+        if status == 304 and not _settle(req, resp):
+            return
+        status = resp.status_code
         if status in _BODILESS or status < 200 or not _is_compressible(resp):
             return
         data = resp.render_body()
         if data is None and resp.stream is None:
             return
-        resp.append_header("Vary", "Accept-Encoding")
+        if "accept-encoding" not in resp._headers.get("vary", "").lower():
+            resp.append_header("Vary", "Accept-Encoding")
         # PERF: mostly there is no such header, or it is a short one.
         accept = req.env.get("HTTP_ACCEPT_ENCODING")
         if not accept:
@@ -75,6 +75,32 @@ class Compression:
         etag = _tag(resp.get_header("ETag"))
         if etag is not None:
             resp.set_header("ETag", etag)
+
+
+def _settle(req: falcon.Request, resp: falcon.Response) -> bool:
+    """Give a 304 the tag that the answer would have; tell whether it has to be sent after all.
+
+    The client may have what it wouldn't get now: the same, compressed or not.
+    """
+    resp.append_header("Vary", "Accept-Encoding")
+    tag, known = resp.get_header("ETag"), req.env.get("HTTP_IF_NONE_MATCH", "").strip()
+    coded = _tag(tag)
+    if tag is None or coded is None:
+        return False
+    if NOT_SENT not in req.env:
+        # NOTE: somebody else's. The client has the compressed one, and is told so.
+        resp.set_header("ETag", coded if coded in known else tag)
+        return False
+    content, media_type = req.env[NOT_SENT]
+    gzip, identity = qualities(req.env.get("HTTP_ACCEPT_ENCODING", ""))
+    wanted = bool(gzip) and gzip >= (identity or 0)
+    big = len(content) >= SMALLEST or identity == 0
+    own = coded if wanted and big and _COMPRESSIBLE.match(media_type) else tag
+    if known == "*" or own in known:
+        resp.set_header("ETag", own)
+        return False
+    resp.status, resp.content_type, resp.data = 200, media_type, content
+    return True
 
 
 def qualities(accept: str) -> tuple[float, float | None]:

@@ -7,7 +7,8 @@ between. Where something else came between that the client doesn't see, all of i
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -81,7 +82,8 @@ def write_known(
                 problem.detail += _TOGETHER
             raise
         except Changed:
-            if monotonic() > end:
+            # NOTE: without a transaction, what was written with it is there already.
+            if monotonic() > end or (work.saves_others and not work.service.has_transactions):
                 raise write_conflict() from None
             # NOTE: so that rivals don't meet again at once.
             sleep(random.random() * 0.005)  # noqa: S311 - no secret
@@ -160,12 +162,14 @@ def patch(
         Conflict: The patch doesn't fit the document.
     """
     _require_seen(work, given)
-    if preconditions is None and isinstance(given, MergePatch) and given.is_flat:
+    alone = preconditions is None and isinstance(given, MergePatch) and given.is_flat
+    if alone and isinstance(given, MergePatch) and not work.has_references(given.body):
         # PERF: what doesn't depend on the document is one statement.
         after = {name: one for name, one in given.body.items() if one is not None}
         gone = [name for name, one in given.body.items() if one is None]
         body, absent = _update_of(work, dict.fromkeys(gone), after, gone, limits)
-        return work.update(identity, body, absent=absent, returning=returning)
+        with _as_sent():
+            return work.update(identity, body, absent=absent, returning=returning)
 
     def write(document: Document | None) -> Document | None:
         assert document is not None
@@ -174,12 +178,29 @@ def patch(
         if type(after) is not dict:
             raise BodyError("body.invalid_patch", "The patch leaves no object.")
         gone = [name for name in before if name not in after]
+        after = work.with_references(document, before, after)
         if isinstance(given, MergePatch):
             gone += [name for name, one in given.body.items() if one is None and name not in before]
         body, absent = _update_of(work, before, after, gone, limits)
-        return work.update(identity, body, absent=absent, returning=returning)
+        with _as_sent():
+            return work.update(identity, body, absent=absent, returning=returning)
 
     return write_known(work, identity, preconditions, write)
+
+
+@contextmanager
+def _as_sent() -> Iterator[None]:
+    """Name what is wrong in the body of a patch without the operators that it became."""
+    try:
+        yield
+    except BodyError as error:
+        errors = error.field_errors or {}
+        inside = [
+            errors[name] for name in ("$set", "$unset") if isinstance(errors.get(name), Mapping)
+        ]
+        if inside:
+            error.field_errors = {name: one for some in inside for name, one in some.items()}
+        raise
 
 
 def _require_seen(work: Writer, given: Patch) -> None:

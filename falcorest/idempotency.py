@@ -14,8 +14,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.cookies import SimpleCookie
 from inspect import iscoroutinefunction
 from operator import attrgetter
+from time import monotonic
 from typing import Any
 
 import falcon
@@ -34,7 +36,14 @@ from falcorest.database import (
     operation,
     time_limit,
 )
-from falcorest.errors import BadRequest, Conflict, FalcorestError, NotSupported, WriteRefused
+from falcorest.errors import (
+    BadRequest,
+    Conflict,
+    FalcorestError,
+    NotSupported,
+    ServerError,
+    WriteRefused,
+)
 from falcorest.finding import in_session
 from falcorest.formats import NDJSON
 from falcorest.lines import Body
@@ -50,6 +59,12 @@ KEPT = timedelta(hours=24)
 
 #: The largest answer that is kept, in bytes. A document may have 16 MiB.
 MAX_BYTES = 4 * 1024 * 1024
+
+#: How long it is taken for granted that the collection has its index, in seconds.
+_CHECKED_SECONDS = 600.0
+
+#: What MongoDB says where there is another index in its place.
+_OTHER_INDEX = {85, 86}
 
 #: What writes in a way that repeating it does something else.
 RESPONDERS = ("on_post", "on_patch", "on_patch_item")
@@ -76,11 +91,13 @@ class Outcome:
         status: The status line.
         headers: Those that belong to it.
         body: None where there is none.
+        cookies: Those that were set, which are for the one who gets the answer first.
     """
 
     status: str
     headers: dict[str, str]
     body: bytes | None
+    cookies: SimpleCookie | None = None
 
 
 class _Taken(FalcorestError):
@@ -99,7 +116,7 @@ class Outcomes:
         self.time_limit = time_limit(database)
         self._database = database
         self._transactions = transactions
-        self._is_there = False
+        self._there_until = 0.0
 
     @functools.cached_property
     def _collection(self) -> Collection[Document]:
@@ -154,10 +171,18 @@ class Outcomes:
                 "database.unsupported",
                 "Idempotency-Key needs transactions, which a replica set or a sharded cluster has.",
             )
-        if not self._is_there:
+        if monotonic() < self._there_until:
+            return
+        try:
             seconds = int(KEPT.total_seconds())
             self._collection.create_index("created", expireAfterSeconds=seconds)
-            self._is_there = True
+        except OperationFailure as error:
+            if error.code in _OTHER_INDEX:
+                raise ServerError(
+                    "server.error", "Something broke in the server; its log says what."
+                ) from error
+            raise
+        self._there_until = monotonic() + _CHECKED_SECONDS
 
     def _claim(self, identity: str, fingerprint: str) -> None:
         """Make the record of a write at its beginning, so that no other one can.
@@ -270,6 +295,7 @@ def _repeatable(
         resp.status = outcome.status
         resp.set_headers(outcome.headers)
         resp.data = outcome.body
+        resp._cookies = outcome.cookies or resp._cookies
         if replayed:
             resp.set_header("Idempotency-Replayed", "true")
 
@@ -350,4 +376,4 @@ def _answer(
             "kept for a repetition. Nothing was written. Send less at once, or no Idempotency-Key.",
         )
     headers = {name: one for name, one in answer.headers.items() if before.get(name) != one}
-    return Outcome(falcon.code_to_http_status(answer.status), headers, body)
+    return Outcome(falcon.code_to_http_status(answer.status), headers, body, answer._cookies)

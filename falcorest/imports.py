@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from falcorest import bson_json
 from falcorest.errors import BadRequest, BodyError, ContentTooLarge, Problem, problem_json
 from falcorest.limits import Limits
-from falcorest.logs import logger
+from falcorest.logs import log, logger
 from falcorest.writing import Writer
 
 #: How many documents are stored at once, and how many bytes of JSON, unless one alone has more.
@@ -128,7 +129,11 @@ class Import:
     def _stop(self, problem: Problem) -> None:
         """Say in a problem how far the import came, and in the log: who has sent it may be gone."""
         if self.done:
-            message = "an import broke off (%s): of the first %d lines, %d were stored, %d refused"
-            logger.warning(message, problem.code, self.done, self.inserted, self.refused)
+            req = self._work.resource.req
+            request_id = getattr(req.context, "request_id", None)
+            fields = {"request_id": request_id, "route": req.uri_template, "code": problem.code}
+            counts = {"done": self.done, "inserted": self.inserted, "refused": self.refused}
+            message = f"an import broke off (request {request_id or '-'})"
+            log(logger, logging.WARNING, message, {**fields, **counts})
         problem.detail += f" The first {self.done} lines were dealt with."
         problem.members |= {"done": self.done, **self._figures()}

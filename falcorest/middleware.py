@@ -77,8 +77,7 @@ class Middleware:
         if method.writes and not is_item:
             given = Preconditions.of(req.env)
             if given is not None:
-                # NOTE: a collection is there, and has no tag.
-                given.require(None)
+                given.require_of_list()
         dialect = view.dialect
         assert dialect is not None
         work = Writer(view.resource(req, method, view.service), view)

@@ -188,27 +188,32 @@ class Pager(Finder):
         """Return the order in which a list is read if it leaves nothing open, else None.
 
         What the client's sort leaves open is decided by the ``_id`` where the client pages by
-        places, and wherever that costs nothing.
+        places, wherever that costs nothing, and where each page might be in another order.
         """
         assert query.keyset is not None
         own = super()._sort(query)
         order = whole_order(own)
         if query.keyset.parameter is not None or len(order) <= len(own):
             return order
-        return order if self._is_free(query) else None
+        return order if self._needs_order(query) else None
 
-    def _is_free(self, query: Query) -> bool:
-        """Tell whether it costs nothing to read a list in a whole order."""
+    def _needs_order(self, query: Query) -> bool:
+        """Tell whether a list is read in a whole order though nobody asks for it.
+
+        That is where it costs nothing, and where its pages wouldn't fit together otherwise.
+        """
         if in_memory(self._database):
             return True
         indexes = self._indexes()
+        # NOTE: a view has none, and sorts ties as it likes.
         if indexes is None:
-            return False
+            return True
         rule = {} if self.rows is None else self.rows.condition
         # PERF: there is always an index on the _id.
         if not (rule or query.condition or query.sort):
             return True
-        return serves_whole_order(conjunction([rule, query.condition]), query.sort, indexes)
+        asked = (conjunction([rule, query.condition]), query.sort, indexes)
+        return serves_whole_order(*asked) or not keeps_ties(*asked)
 
     @database_operation()
     def _indexes(self) -> list[Index] | None:
@@ -350,6 +355,29 @@ def serves_whole_order(condition: Filter, sort: Sort, indexes: Sequence[Index]) 
         by_filter = (one.fields for one in indexes if one.fields[0][0] in paths - {"_id"})
         serving = [set(), *({one[0][0], *_taken(one, equal)} for one in by_filter)]
     return all(any(one <= _taken(other, equal) for other in complete) for one in serving)
+
+
+def keeps_ties(condition: Filter, sort: Sort, indexes: Sequence[Index]) -> bool:
+    """Tell whether MongoDB gives documents that a sort leaves open in one order for every page.
+
+    It does where there is only one way for it to read them, which needs no sort in memory.
+
+    Args:
+        condition: What documents are to match.
+        sort: What is asked for, without the ``_id``.
+        indexes: Those of the collection.
+    """
+    equal = set(_equal_paths(condition))
+    asked = tuple(part for part in sort if part[0] not in equal)
+    paths = set(filter_paths(condition))
+    sorting = [one for one in indexes if one.orders and asked and _reach(one, asked, equal)]
+    filtering = [one for one in indexes if one.fields[0][0] in paths]
+    if asked and not sorting:
+        return False
+    if not paths:
+        return True
+    ways = [*sorting, *(one for one in filtering if one not in sorting)]
+    return not {"$or", "$nor"} & condition.keys() and len(ways) <= 1
 
 
 def _reach(index: Index, sort: Sort, equal: set[str]) -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from falcorest.bson_json import MAX_DEPTH, too_deep
+from falcorest.bson_json import MAX_DEPTH, WRAPPER_KEYS, too_deep
 from falcorest.errors import BodyError, Conflict
 from falcorest.limits import Limits
 
@@ -58,13 +58,16 @@ class Patch(Protocol):
         """Yield the dotted paths that it names, and whether what is there is read."""
 
 
-def read_patch(media_type: str, body: Any, limits: Limits) -> Patch:
+def read_patch(
+    media_type: str, body: Any, limits: Limits, shown_as: Callable[[Any], Any] | None = None
+) -> Patch:
     """Return the patch that a body says.
 
     Args:
         media_type: One of :data:`MEDIA_TYPES`.
         body: Parsed.
         limits: How much it may say.
+        shown_as: Makes of a JSON value the one that clients are shown, if that is another one.
 
     Raises:
         BodyError: It says none.
@@ -82,7 +85,8 @@ def read_patch(media_type: str, body: Any, limits: Limits) -> Patch:
             "body.too_complex",
             f"A JSON Patch may have {limits.max_update_fields} operations at the most.",
         )
-    return JsonPatch([_Operation.read(index, one) for index, one in enumerate(body)])
+    operations = [_Operation.read(index, one) for index, one in enumerate(body)]
+    return JsonPatch(operations, shown_as)
 
 
 def require_few(count: int, limits: Limits) -> None:
@@ -99,7 +103,8 @@ def require_few(count: int, limits: Limits) -> None:
 
 def is_object(value: Any) -> bool:
     """Tell whether a JSON value is an object with fields, and no value of Extended JSON."""
-    return type(value) is dict and not any(key.startswith("$") for key in value)
+    # NOTE: other names with a dollar sign may be stored, and are names.
+    return type(value) is dict and WRAPPER_KEYS.isdisjoint(value)
 
 
 # --------------------------------------------------------------------------- JSON Merge Patch
@@ -199,9 +204,11 @@ class JsonPatch:
 
     Attributes:
         operations: What is done.
+        shown_as: Makes of a value the one that clients are shown, if that is another one.
     """
 
     operations: list[_Operation]
+    shown_as: Callable[[Any], Any] | None = None
 
     def paths(self) -> Iterator[tuple[str, bool]]:
         """Yield the dotted paths that it names, and whether what is there is read."""
@@ -213,13 +220,16 @@ class JsonPatch:
 
     def apply(self, document: dict[str, Any]) -> Any:
         """Return a document as it is after the change."""
-        return _Tree(document).after(self.operations)
+        return _Tree(document, self.shown_as).after(self.operations)
 
 
 class _Tree:
     """A document while it is changed."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(
+        self, document: dict[str, Any], shown_as: Callable[[Any], Any] | None = None
+    ) -> None:
+        self._shown_as = shown_as
         # NOTE: so that the whole of it has a place like every part.
         self._root: dict[str, Any] = {"": deepcopy(document)}
         self._values = _MAX_COPIED
@@ -249,7 +259,9 @@ class _Tree:
 
     def _test(self, one: _Operation) -> None:
         around, key = self._find(one, one.path)
-        if not is_equal(around[key], one.value):
+        value, shown_as = around[key], self._shown_as
+        same = is_equal(value, one.value)
+        if not same and (shown_as is None or not is_equal(shown_as(value), one.value)):
             raise _conflict(one, f"{_written(one.path)} has another value")
 
     def _put(self, one: _Operation, value: Any) -> None:

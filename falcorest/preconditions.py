@@ -127,6 +127,17 @@ class Preconditions:
         tags = self.if_none_match
         return tags is not None and (tags.any or tag in tags.strong or tag in tags.weak)
 
+    def require_of_list(self) -> None:
+        """Refuse a write to a collection whose preconditions don't hold: it is there, untagged.
+
+        Raises:
+            PreconditionFailed: They don't.
+        """
+        if self.if_match is not None and not self.if_match.any:
+            raise _failed("A list has no tag that If-Match could name.")
+        if self.asks_for_none:
+            raise _failed("The list is there; If-None-Match asks for something else.")
+
     def require(self, tag: str | None) -> None:
         """Refuse a write whose preconditions don't hold of what is there.
 

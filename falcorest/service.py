@@ -311,6 +311,11 @@ class CollectionService(Pager):
 
         return self._transactions.run(again)
 
+    @property
+    def has_transactions(self) -> bool:
+        """Whether several writes can be done as one."""
+        return self._transactions.supported
+
     def translation(self) -> Translation:
         """Return a context in which the driver's errors become ours, for somebody's own writes."""
         return Translation(write=True, running=self._transactions.running)

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import falcon
+import orjson
 from falcon import HTTP_201, HTTP_204, HTTP_304
 from falcon.constants import HTTP_METHODS
 
-from falcorest import bson_json, conditional, methods, patches
+from falcorest import bson_json, conditional, methods, patches, plain_json
 from falcorest.database import MongoDatabase, Transactions
 from falcorest.declaration import declare
 from falcorest.dialects import Dialect, SuffixDialect, TypedDialect
@@ -51,6 +52,9 @@ PREPARED = "falcorest.prepared"
 
 #: The media types that a ``PATCH`` of one document may have (RFC 5789).
 ACCEPT_PATCH = ", ".join((falcon.MEDIA_JSON, *patches.MEDIA_TYPES))
+
+#: Where the content and the media type are that a 304 has spared.
+NOT_SENT = "falcorest.not_sent"
 
 #: Where the body is that has been read already.
 BODY = "falcorest.body"
@@ -345,22 +349,13 @@ class ResourceView(View, Permissions):
 
     def on_get_item(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         """Fetch one document."""
-        preconditions = Preconditions.of(req.env)
         work, query = req.env[PREPARED]
         document = work.fetch(self._identity(req, id), query)
         shown = work.dump_json([document])
         if not shown:
             raise not_found()
-        tag = tag_of(shown)
-        resp.set_header("ETag", tag)
         self._say_how_to_keep(resp)
-        if preconditions is not None:
-            preconditions.require_match(tag)
-            if preconditions.is_known(tag):
-                resp.status = HTTP_304
-                return
-        resp.content_type = falcon.MEDIA_JSON
-        resp.data = shown
+        answer_tagged(req, resp, shown, falcon.MEDIA_JSON)
 
     on_head_item = on_get_item
 
@@ -374,7 +369,9 @@ class ResourceView(View, Permissions):
         identity, wanted = self._identity(req, id), preference(req)
         kind = media_type(req)
         if kind in patches.MEDIA_TYPES and req.method == "PATCH":
-            given = patches.read_patch(kind, self._read(req, ACCEPT_PATCH), self.limits)
+            body = self._without_plain_id(self._read(req, ACCEPT_PATCH), identity)
+            shown_as = _plain if self.plain_json else None
+            given = patches.read_patch(kind, body, self.limits, shown_as)
             document = conditional.patch(
                 work,
                 identity,
@@ -385,6 +382,7 @@ class ResourceView(View, Permissions):
             )
         else:
             body = self._read_update(req, ACCEPT_PATCH if req.method == "PATCH" else JSON)
+            body = self._without_plain_id(body, identity)
             document = conditional.update(
                 work, identity, body, preconditions, returning=wanted == REPRESENTATION
             )
@@ -404,7 +402,8 @@ class ResourceView(View, Permissions):
         preconditions = self._preconditions(req)
         identity, wanted = self._identity(req, id), preference(req)
         work, _ = req.env[PREPARED]
-        is_new = conditional.put(work, identity, self._read(req), preconditions)
+        body = self._without_plain_id(self._read(req), identity)
+        is_new = conditional.put(work, identity, body, preconditions)
         shown = b""
         if wanted == REPRESENTATION:
             with suppress(NotFound):
@@ -477,15 +476,23 @@ class ResourceView(View, Permissions):
         if self.resource.require_if_match:
             is_new = req.method == "PUT" and given is not None and given.asks_for_none
             if given is None or (given.if_match is None and not is_new):
+                new = " For a new one, say If-None-Match: *." if req.method == "PUT" else ""
                 raise PreconditionRequired(
                     "precondition.required",
-                    "Say which version of the document is meant: If-Match with its ETag.",
+                    f"Say which version of the document is meant: If-Match with its ETag.{new}",
                 )
         return given
 
     def _read(self, req: falcon.Request, accepted: str = JSON) -> Any:
         limits = self.limits
         return read_json(req, limits.max_body_bytes, limits.max_body_depth, accepted)
+
+    def _without_plain_id(self, body: Any, identity: Any) -> Any:
+        """Take the ``_id`` of the address out of a body, where it stands as plain JSON shows it."""
+        if not self.plain_json or type(body) is not dict or type(body.get("_id")) is not str:
+            return body
+        shown = orjson.loads(plain_json.dumps(identity))
+        return {k: v for k, v in body.items() if k != "_id"} if body["_id"] == shown else body
 
     def _read_update(self, req: falcon.Request, accepted: str = JSON) -> Any:
         """Read a body that names the fields which change, alone or below operators."""
@@ -522,6 +529,33 @@ class ResourceView(View, Permissions):
     def _answer(self, resp: falcon.Response, result: dict[str, Any]) -> None:
         resp.content_type = falcon.MEDIA_JSON
         resp.data = bson_json.dumps(result)
+
+
+def _plain(value: Any) -> Any:
+    """Return plain JSON for Extended JSON."""
+    return orjson.loads(plain_json.dumps(bson_json.decode(value)))
+
+
+def answer_tagged(
+    req: falcon.Request, resp: falcon.Response, content: bytes, media_type: str
+) -> None:
+    """Answer with something and its tag, or with 304 if the client has it (RFC 9110, section 13).
+
+    Raises:
+        PreconditionFailed: ``If-Match`` names something else.
+    """
+    tag = tag_of(content)
+    resp.set_header("ETag", tag)
+    preconditions = Preconditions.of(req.env)
+    if preconditions is not None:
+        preconditions.require_match(tag)
+        if preconditions.is_known(tag):
+            resp.status = HTTP_304
+            # NOTE: what compresses it has a tag of its own to compare.
+            req.env[NOT_SENT] = (content, media_type)
+            return
+    resp.content_type = media_type
+    resp.data = content
 
 
 def _joined(
@@ -607,7 +641,7 @@ def read_json(
             "body.unsupported_type",
             f"The body must be JSON; the Content-Type may be {accepted.replace(', ', ' or ')}.",
             headers=dict.fromkeys(
-                ("Accept", "Accept-Patch") if req.method == "PATCH" else ("Accept",), accepted
+                ("Accept", "Accept-Patch") if accepted == ACCEPT_PATCH else ("Accept",), accepted
             ),
         )
     body = req.env.get(BODY)

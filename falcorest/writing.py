@@ -26,10 +26,12 @@ from falcorest.caller import caller_of, challenge_of, user_of
 from falcorest.errors import BodyError, Conflict, Forbidden, NotFound, Problem, Unauthorized
 from falcorest.finding import Expected
 from falcorest.methods import Fetch, Replace
+from falcorest.naming import REFERENCE
 from falcorest.nested import Write, holds_objects, take_objects
 from falcorest.protection import forbidden
 from falcorest.query import EVERYTHING, WHOLE, Document, Query
 from falcorest.reading import Reader
+from falcorest.references import referred
 from falcorest.related import stored_value
 from falcorest.resource import Resource
 from falcorest.returned import holds_read_only, paired, require_writable, without_read_only
@@ -47,6 +49,8 @@ class Writer(Reader):
     documents are read first, and every permission is asked before anything is written.
     """
 
+    #: Whether a body has other documents in it that are written as well.
+    saves_others: bool = False
     #: API names of the fields that a patch takes away.
     _absent: Sequence[str] = ()
 
@@ -129,6 +133,7 @@ class Writer(Reader):
             reading it.
         """
         self._absent = absent
+        self.saves_others = self._holds_objects(body)
         steps = ("has_change_permission", "validate_request", "get_object", "update_object")
         body = self._without_own_id(body, identity)
         if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
@@ -235,6 +240,42 @@ class Writer(Reader):
         (seen,) = self.service.policy.protection.shown([document])
         return dict(bson_json.parse(bson_json.dumps(seen)))
 
+    def has_references(self, body: dict[str, Any]) -> bool:
+        """Tell whether a body has lists of references, some of which may not be seen."""
+        return any(
+            relation.many and relation.kind == REFERENCE and relation.api in body
+            for kind in (self, *self._kinds())
+            for relation in kind.declaration.relations.values()
+        )
+
+    def with_references(
+        self, document: Document, before: dict[str, Any], after: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return what a patch makes of a document with ids for the references that it changes.
+
+        A patch says which documents are referred to, and changes nothing in them. Those that the
+        caller doesn't see stay where they are.
+
+        Args:
+            document: As it is stored.
+            before: As it is shown; JSON.
+            after: What the patch makes of that.
+
+        Raises:
+            BodyError: It changes something in another document.
+        """
+        if not self.declaration.has_schema:
+            return after
+        declaration, changed = self._kind(document).declaration, dict(after)
+        for relation in declaration.relations.values():
+            api = relation.api
+            same = api not in after or (api in before and after[api] == before[api])
+            if relation.kind == REFERENCE and not same:
+                name = declaration.of(relation.resource).id_name
+                stored = stored_value(document, relation.stored)
+                changed[api] = referred(api, name, stored, before.get(api), after[api])
+        return changed
+
     @contextmanager
     def expecting(self, expected: Expected) -> Iterator[None]:
         """Have writes expect something of a document until the block ends."""
@@ -309,6 +350,8 @@ class Writer(Reader):
             return self._writing_update(document, data, self, [])
         kind, body = self._kind_of_body(body, document)
         self.permit("has_change_permission", document, kind)
+        if self.declaration.children and self.declaration.kind_name in self._absent:
+            raise _kind_refused(self.declaration.kind_name)
         kind._absent = self._absent
         kind._require_removable(self._absent)
         were = kind.embedded_before(body, document)
@@ -613,6 +656,13 @@ def _tried(make: Callable[[Any], T], body: Any) -> tuple[T | None, Problem | Non
         if error.status >= 500 or isinstance(error, Unauthorized):
             raise
         return None, error
+
+
+def _kind_refused(name: str) -> BodyError:
+    reason = "It can't be changed."
+    return BodyError(
+        "body.invalid", f"The body doesn't fit: {name}: {reason}", field_errors={name: [reason]}
+    )
 
 
 def _indexed(load: Callable[[Any], T], bodies: list[Any]) -> Iterator[T]:

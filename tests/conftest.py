@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -95,29 +96,47 @@ def standalone_uri(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 ROCKETS = "rockets:rocket_engines"
 
 
-@pytest.fixture(scope="session")
-def used_databases() -> dict[str, list[str]]:
-    """Names of databases that are empty but for a collection of rockets, by URI.
+class Pool:
+    """Databases that tests use one after another, because MongoDB takes its time to drop one.
 
-    They are used again, because MongoDB takes its time to drop one.
+    Those with ``rockets`` hold nothing but an empty collection of rockets, the others nothing.
     """
-    return {}
+
+    def __init__(self) -> None:
+        self._free: defaultdict[tuple[str, bool], list[str]] = defaultdict(list)
+
+    def take(self, uri: str, *, rockets: bool) -> str:
+        """Return the name of a database that nobody uses."""
+        free = self._free[uri, rockets]
+        return free.pop() if free else f"test_{uuid.uuid4().hex[:12]}"
+
+    def give(self, uri: str, database: Any, *, rockets: bool) -> None:
+        """Take a database back when a test has ended."""
+        with suppress(PyMongoError):
+            empty(database, rockets=rockets)
+            self._free[uri, rockets].append(database.name)
+
+
+@pytest.fixture(scope="session")
+def pool() -> Pool:
+    """Names of the databases that are empty again."""
+    return Pool()
 
 
 @pytest.fixture
-def make_api(used_databases: dict[str, list[str]]) -> Iterator[MakeApi]:
+def make_api(pool: Pool) -> Iterator[MakeApi]:
     """Make APIs on databases of their own.
 
     Call it with a URI, ``resource="collection"`` pairs as ``collections``, and settings.
     """
-    made: list[tuple[Any, str, bool]] = []
+    made: list[tuple[Any, str, bool | None]] = []
 
     def make(uri: str, collections: str = ROCKETS, **settings: Any) -> Api:
-        used = used_databases.setdefault(uri, [])
-        usual = collections == ROCKETS and "database" not in settings and uri.startswith("mongodb")
+        pooled = "database" not in settings and uri.startswith("mongodb")
+        rockets = collections == ROCKETS if pooled else None
         settings = {
             "mongodb_uri": uri,
-            "database": used.pop() if usual and used else f"test_{uuid.uuid4().hex[:12]}",
+            "database": "test" if rockets is None else pool.take(uri, rockets=rockets),
             "collections_text": collections,
             "jwt_secret_key": SECRET,
             **settings,
@@ -125,7 +144,7 @@ def make_api(used_databases: dict[str, list[str]]) -> Iterator[MakeApi]:
         configured = Settings(**settings)
         monitor = monitor_of(configured)
         database = open_database(configured, monitor)
-        made.append((database, uri, usual))
+        made.append((database, uri, rockets))
         if collections != "*" and not uri.startswith("mongomock"):
             present = database.list_collection_names()
             for collection in dict(p.split(":") for p in collections.split(",")).values():
@@ -135,24 +154,23 @@ def make_api(used_databases: dict[str, list[str]]) -> Iterator[MakeApi]:
         return Api(build_app(configured, database, served, monitor), database, configured)
 
     yield make
-    for database, uri, usual in made:
-        with suppress(PyMongoError):
-            if usual:
-                empty(database)
-                used_databases[uri].append(database.name)
-            else:
+    for database, uri, rockets in made:
+        if rockets is None:
+            with suppress(PyMongoError):
                 database.client.drop_database(database.name)
+        else:
+            pool.give(uri, database, rockets=rockets)
         database.client.close()
 
 
-def empty(database: Any) -> None:
-    """Leave nothing in a database but an empty collection of rockets, as it is when it is new."""
+def empty(database: Any, *, rockets: bool) -> None:
+    """Leave nothing in a database; an empty collection of rockets, as it is when it is new."""
     for info in database.list_collections():
         collection = database[info["name"]]
-        usual = info["name"] == "rocket_engines" and not info["options"]
+        usual = rockets and info["name"] == "rocket_engines" and not info["options"]
         if usual and len(collection.index_information()) == 1:
             collection.delete_many({})
-        else:
+        elif not info["name"].startswith("system."):
             collection.drop()
 
 

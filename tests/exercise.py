@@ -176,9 +176,9 @@ CONFIG: dict[str, Any] = {
     "checks": {
         # NOTE: 428 is what a request is answered that has to name a version.
         "missing_required_header": {"expected-statuses": [400, 401, 403, 404, 428]},
-        # NOTE: 304 and 412 are what preconditions are for. 422 is what MongoDB says of a good
-        # write: whether the collection's validator takes the document that an update makes, or
-        # $inc the value there, only the data tells.
+        # NOTE: 304 and 412 are what preconditions are for. 422 is what MongoDB says of a
+        # well-formed write: whether the collection's validator takes the document that an update
+        # makes, or $inc the value there, only the data tells.
         "positive_data_acceptance": {
             "expected-statuses": ["2xx", 304, 401, 403, 404, 409, 412, 422],
         },

@@ -12,6 +12,7 @@ from falcorest import FalcoRest, Resource, ResourceView, methods
 from falcorest.auth import AuthenticationBase
 from falcorest.caller import AUTHENTICATED, PUBLIC
 from falcorest.catalog import Served
+from falcorest.openapi.views import ASSETS
 from falcorest.routes import Route, route_table, routes_of
 from falcorest.server import build_app, open_database
 from falcorest.settings import ResourceSettings, Settings
@@ -46,6 +47,9 @@ def test_the_zero_code_server() -> None:
         "/health/live": reading,
         "/health/ready": reading,
         "/metrics": reading,
+        "/openapi.json": reading,
+        "/docs": reading,
+        **{f"/docs/{name}": reading for name in ASSETS},
     }
 
 

@@ -47,7 +47,7 @@ def by_hand(claims: Any, key: str | None, header: dict[str, Any]) -> str:
 def test_a_token_made_by_hand_is_read() -> None:
     assert ISSUER.read(signed()) == ADA
     assert ISSUER.read(signed(roles=...)) == User("ada")
-    assert ISSUER.read(signed(iat=NOW - 0.5, exp=NOW + 60.5)) == ADA
+    assert ISSUER.read(signed(iat=NOW - 0.5, exp=NOW + 3600.5)) == ADA
     assert ISSUER.read(signed(more={"a": 1}, jti="1", nbf=NOW)) == ADA
 
 

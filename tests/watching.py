@@ -215,9 +215,9 @@ def _in_filter(filter: Mapping[str, Any]) -> Iterator[Found]:
 
 def _in_comparison(expression: Any) -> Iterator[Found]:
     """Look at the one expression in a filter: a document is still what it was, to the byte."""
+    # NOTE: what is compared is data that was stored before, and no value of a client's.
     match expression:
-        # NOTE: what is compared is data that was stored before, and no value of a client's.
-        case {"$eq": ["$$ROOT", {"$literal": _, **beside}], **others} if not (beside or others):
+        case {"$eq": ["$$ROOT", {"$literal": _, **rest}], **more} if not rest and not more:
             return
     yield "filter", "$expr"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,7 +16,7 @@ import orjson
 
 from falcorest.auth.views import LoginView
 from falcorest.errors import ConfigurationError
-from falcorest.views import View
+from falcorest.views import View, answer_tagged
 
 #: The package whose files Swagger UI is. It is never imported.
 SWAGGER_UI = "flask_swagger_ui"
@@ -54,6 +53,8 @@ class OpenApiView(View):
         title: Of the API.
         version: Of the API.
     """
+
+    who = "public"
 
     def __init__(self, views: Mapping[View, str], title: str, version: str) -> None:
         self._views = views
@@ -92,6 +93,8 @@ class DocsView(View):
         title: Of the page.
     """
 
+    who = "public"
+
     def __init__(self, views: Mapping[View, str], description: str, place: str, title: str) -> None:
         self._views = views
         self._description = description
@@ -124,6 +127,8 @@ class AssetView(View):
     Args:
         name: Of :data:`ASSETS`.
     """
+
+    who = "public"
 
     def __init__(self, name: str) -> None:
         place, self._media_type = ASSETS[name]
@@ -168,10 +173,4 @@ def _protect(resp: falcon.Response) -> None:
 
 
 def _answer(req: falcon.Request, resp: falcon.Response, content: bytes, media_type: str) -> None:
-    tag = falcon.ETag(hashlib.sha256(content).hexdigest()[:32])
-    resp.set_header("ETag", tag.dumps())
-    if any(known == "*" or known == tag for known in req.if_none_match or ()):
-        resp.status = falcon.HTTP_304
-        return
-    resp.content_type = media_type
-    resp.data = content
+    answer_tagged(req, resp, content, media_type)

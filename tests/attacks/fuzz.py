@@ -38,6 +38,8 @@ from falcorest.errors import Problem, Unauthorized, problem_json
 from falcorest.hints import HINTS, format_id, parse_id
 from falcorest.limits import Limits
 from falcorest.operators import DECLARED, OPERATORS
+from falcorest.patches import JSON_PATCH, MERGE_PATCH, changes, read_patch
+from falcorest.preconditions import Tags
 from falcorest.query import Query
 from falcorest.updates import UPDATE_OPERATORS, update_from_fields, update_from_operators
 from tests.support import SECRET
@@ -148,6 +150,39 @@ def _read_fields(text: str) -> None:
     body = bson_json.parse(_bytes_of(text))
     if type(body) is dict:
         _check_command({"updates": [{"q": {}, "u": update_from_fields(body)}]})
+
+
+#: What patches are applied to.
+_PATCHED = {
+    "_id": "x",
+    "n": 1,
+    "text": "flat",
+    "a": {"b": {"c": 1, "d": [2]}},
+    "list": [{"x": 1}, [2], 3],
+    "id": {"$oid": "6195b0eb829a2784b4459a01"},
+    "a/~b": True,
+}
+
+
+def _patches(media_type: str) -> Callable[[str], None]:
+    def run(text: str) -> None:
+        given = read_patch(media_type, bson_json.parse(_bytes_of(text)), Limits())
+        before = deepcopy(_PATCHED)
+        after = given.apply(before)
+        if before != _PATCHED or given.apply(before) != after:
+            raise Finding("it changes what it is given")
+        if type(after) is dict:
+            changed, gone = changes(before, after)
+            update = {"$set": changed, "$unset": dict.fromkeys(gone, "")}
+            _check_command({"updates": [{"q": {}, "u": update_from_operators(update)}]})
+
+    return run
+
+
+def _read_tags(text: str) -> None:
+    tags = Tags.read("If-Match", text)
+    if not (tags.any or tags.strong or tags.weak):
+        raise Finding("no tag at all")
 
 
 _ISSUER = TokenIssuer(SECRET, 10**6)
@@ -321,6 +356,25 @@ _FIELD_SEEDS = (
     '{"name": "x", "engine.cycle": {"a": [1, {"b": null}]}, "n.0.m": {"$numberLong": "5"}}',
     '{"a": {"$oid": "6195b0eb829a2784b4459a01"}, "_id": "x", "b.c.d.e": [[], {}]}',
 )
+_MERGE_SEEDS = (
+    '{"a": {"b": {"c": 2, "d": null}}, "list": [1, {"x": null}], "n": null}',
+    '{"id": {"$oid": "6195b0eb829a2784b4459a01"}, "a": {"b": "flat"}, "new": {"x": {}}}',
+    '{"n": 5, "text": null, "list": []}',
+)
+_PATCH_SEEDS = (
+    '[{"op": "test", "path": "/n", "value": 1}, {"op": "replace", "path": "/n", "value": 2}]',
+    '[{"op": "add", "path": "/list/-", "value": {"x": [1]}}, {"op": "remove", "path": "/list/0"}]',
+    '[{"op": "move", "from": "/a/b", "path": "/m"}, {"op": "add", "path": "/a~1~0b", "value": 1}]',
+    '[{"op": "copy", "from": "/list", "path": "/n"}, {"op": "copy", "from": "", "path": "/c"}]',
+    '[{"op": "replace", "path": "", "value": {"_id": "x"}}, {"op": "remove", "path": "/_id"}]',
+)
+_PATCH_WORDS = (
+    *_JSON_WORDS,
+    *('"op":', '"path":', '"from":', '"value":', '"/', "/-", "/0", "/01", "~", "~0", "~1", "~2"),
+    *('"/a"', '"/a/b"', '"/list/9"', '"/id/$oid"', '""', '"/"', '"move"', '"copy"', '"test"'),
+)
+_TAG_SEEDS = ('"a"', 'W/"a", "b-gzip"', "*", ' "a" , "b",, "c"', '"\x80\xff", W/"!"')
+_TAG_WORDS = ('"', "W/", "w/", ",", " ", "\t", "*", "\\", "\x7f", "\x00", '""', '-br"', "\u0100")
 
 
 def _header_seeds() -> tuple[str, ...]:
@@ -372,6 +426,9 @@ def targets() -> list[Target]:
         Target("JSON", _JSON_SEEDS, _JSON_WORDS, _read_json, body, True),
         Target("operators", _UPDATE_SEEDS, _UPDATE_WORDS, _read_operators, body, True),
         Target("fields", _FIELD_SEEDS + _JSON_SEEDS, _JSON_WORDS, _read_fields, body, True),
+        Target("merge patch", _MERGE_SEEDS, _JSON_WORDS, _patches(MERGE_PATCH), body, True),
+        Target("JSON Patch", _PATCH_SEEDS, _PATCH_WORDS, _patches(JSON_PATCH), body, True),
+        Target("entity tags", _TAG_SEEDS, _TAG_WORDS, _read_tags, url),
         Target("credentials", _header_seeds(), _HEADER_WORDS, _read_header, url),
         Target("claims", (_claims(), _claims(aud="x")), _CLAIM_WORDS, _read_claims, url, True),
     ]

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import mongomock
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 from falcorest import ResourceView
+from tests.conftest import Pool
 from tests.declared import DeclaredApi, MakeDeclared
 
 KINDS = ("mongod", "standalone", "mongomock")
 _URIS = {"mongod": "mongo_uri", "standalone": "standalone_uri"}
 
 
+# NOTE: one fixture for each, so that a client is closed before its server: one without a server
+# takes half a minute to close.
+@pytest.fixture(scope="session")
+def mongod_client(mongo_uri: str) -> Iterator[MongoClient[Any]]:
+    """A client of the replica set, without options."""
+    with MongoClient[Any](mongo_uri) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def standalone_client(standalone_uri: str) -> Iterator[MongoClient[Any]]:
+    """A client of the server that is no replica set, without options."""
+    with MongoClient[Any](standalone_uri) as client:
+        yield client
+
+
 @pytest.fixture
-def make_database(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Make fresh databases that are dropped at the end.
+def make_database(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Callable[..., Any]]:
+    """Make databases in which nothing is stored, but that may have an empty collection.
 
     Call it with a kind of database, one of ``KINDS``, and options of the client.
     """
-    made: list[Any] = []
+    made: list[tuple[str, Any, Any]] = []
 
     def make(kind: str, **options: Any) -> Any:
         if kind == "mongomock":
             return mongomock.MongoClient(**options)["declared"]
-        client: MongoClient[Any] = MongoClient(request.getfixturevalue(_URIS[kind]), **options)
-        made.append(client[f"declared_{uuid.uuid4().hex[:12]}"])
-        return made[-1]
+        uri = request.getfixturevalue(_URIS[kind])
+        usual = request.getfixturevalue(f"{kind}_client")
+        client = MongoClient[Any](uri, **options) if options else usual
+        name = pool.take(uri, rockets=True)
+        made.append((uri, client, usual[name]))
+        return client[name]
 
     yield make
-    for database in made:
-        with suppress(PyMongoError):
-            database.client.drop_database(database.name)
-        database.client.close()
+    for uri, client, database in made:
+        pool.give(uri, database, rockets=True)
+        if client is not database.client:
+            client.close()
 
 
 def _factory(make_database: Callable[..., Any], kind: str) -> MakeDeclared:
@@ -67,6 +84,19 @@ def live_declared(make_database: Callable[..., Any]) -> MakeDeclared:
 def standalone_declared(make_database: Callable[..., Any]) -> MakeDeclared:
     """Serve views from a server that has no transactions."""
     return _factory(make_database, "standalone")
+
+
+def kind_of(uri: str) -> str:
+    """Return the kind of database that is at one of the addresses in ``any_uri``."""
+    if uri.startswith("mongomock"):
+        return "mongomock"
+    return "standalone" if "directConnection" in uri else "mongod"
+
+
+@pytest.fixture
+def declared_beside(any_uri: str, make_database: Callable[..., Any]) -> MakeDeclared:
+    """Serve views from the kind of database that ``any_api`` is on."""
+    return _factory(make_database, kind_of(any_uri))
 
 
 @pytest.fixture(params=KINDS)

@@ -258,3 +258,29 @@ def test_a_declared_application_asks_for_it(declared_api: MakeDeclared) -> None:
         packed: Any = api.get(url, headers=GZIP)
         assert packed.headers["content-encoding"] == "gzip"
         assert json.loads(gzip.decompress(packed.content)) == api.get(url).json
+
+
+def test_what_is_known_is_what_would_be_sent(make_api: MakeApi) -> None:
+    api = make_api("mongomock://")
+    api.rockets.insert_one({"_id": "x", "text": "x" * 2000})
+    plain = api.get("/api/rockets/x").headers["etag"]
+    coded = api.get("/api/rockets/x", headers=GZIP).headers["etag"]
+    assert coded == plain[:-1] + '-gzip"'
+    for tag, headers, status, found in (
+        (plain, {}, 304, plain),
+        (plain, GZIP, 200, coded),
+        (coded, {}, 200, plain),
+        (coded, GZIP, 304, coded),
+        (f"{plain}, {coded}", GZIP, 304, coded),
+        (f"{plain}, {coded}", {}, 304, plain),
+        ("*", GZIP, 304, coded),
+        (f"W/{coded}", GZIP, 304, coded),
+    ):
+        result = api.get("/api/rockets/x", headers={**headers, "If-None-Match": tag})
+        assert (result.status_code, result.headers["etag"]) == (status, found), tag
+        assert result.headers["vary"] == "Accept-Encoding"
+        assert bool(result.content) == (status == 200)
+    for tag in (plain, coded):
+        changed = api("PATCH", "/api/rockets/x", {"n": 1}, headers={"If-Match": tag})
+        assert changed.status_code == 204
+        api("PATCH", "/api/rockets/x", {"$unset": {"n": ""}})

@@ -157,13 +157,21 @@ def test_a_stream_that_takes_too_long_breaks_off(many: Any) -> None:
     service = service_of(many)
     started = time.monotonic()
     assert sum(1 for _ in service.stream(query)) == 20_000
-    taken = time.monotonic() - started
-    service.stream_limit_ms = max(1, int(taken * 1000 / 6))
-    batches = service.stream(query).batches()
-    assert len(next(batches)) == BATCH
-    with pytest.raises(Unavailable) as caught:
-        list(batches)
-    assert caught.value.code == "query.timeout"
+    limit = (time.monotonic() - started) * 1000 / 6
+    code = ""
+    while not code:
+        # NOTE: the machine may have had other things to do while the time was taken.
+        service.stream_limit_ms = max(1, int(limit))
+        limit /= 2
+        assert limit > 0.5
+        sizes = []
+        try:
+            for batch in service.stream(query).batches():
+                sizes.append(len(batch))
+        except Unavailable as error:
+            code = error.code
+    assert code == "query.timeout"
+    assert sizes[0] == BATCH
 
 
 @pytest.mark.live

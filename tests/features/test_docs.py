@@ -135,7 +135,7 @@ def test_every_table_is_shown(drawn: ModuleType) -> None:
 
 def test_what_has_no_table_in_the_code_is_complete() -> None:
     extended_json = page("reference/extended-json")
-    assert [k for k in bson_json._WRAPPER_KEYS if f'"{k}"' not in extended_json] == []
+    assert [k for k in bson_json.WRAPPER_KEYS if f'"{k}"' not in extended_json] == []
     toml = page("reference/falcorest-toml")
     keys = {*ResourceSettings.__dataclass_fields__, *RULES} - {"rules"}
     assert [key for key in keys if f"* - ``{key}``" not in toml] == []

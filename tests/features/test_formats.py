@@ -247,7 +247,7 @@ def consumed(app: Any, url: str, accept: str) -> tuple[bytes, Exception | None]:
 )
 def test_a_list_that_breaks_off(
     any_api: Api,
-    declared_api: MakeDeclared,
+    declared_beside: MakeDeclared,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
@@ -255,7 +255,7 @@ def test_a_list_that_breaks_off(
 ) -> None:
     documents = [{"_id": number, "title": "x"} for number in range(MANY)]
     any_api.rockets.insert_many(documents)
-    declared = declared_api(posts=AllPostsView)
+    declared = declared_beside(posts=AllPostsView)
     declared.database.posts.insert_many([{"title": "x"} for _ in documents])
     failing(monkeypatch, error)
     for app, url in ((any_api.app, "/api/rockets"), (declared.app, "/posts")):

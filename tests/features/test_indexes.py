@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +31,7 @@ from falcorest.scaffold import scaffold
 from falcorest.server import build_app
 from falcorest.settings import ResourceSettings, Settings
 from falcorest.targets import views_of
+from tests.conftest import Pool
 from tests.support import assert_problem
 
 pytestmark = pytest.mark.live
@@ -58,23 +58,23 @@ EVERY_KIND: list[Any] = [
 ]
 
 
-def _rockets(uri: str) -> Iterator[Rockets]:
+def _rockets(uri: str, pool: Pool) -> Iterator[Rockets]:
     with MongoClient[dict[str, Any]](uri) as client:
-        database = client[f"indexes_{uuid.uuid4().hex[:8]}"]
+        database = client[pool.take(uri, rockets=False)]
         yield database.rockets
-        client.drop_database(database.name)
+        pool.give(uri, database, rockets=False)
 
 
 @pytest.fixture
-def rockets(mongo_uri: str) -> Iterator[Rockets]:
+def rockets(mongo_uri: str, pool: Pool) -> Iterator[Rockets]:
     """A collection that isn't there yet, on a replica set."""
-    yield from _rockets(mongo_uri)
+    yield from _rockets(mongo_uri, pool)
 
 
 @pytest.fixture(params=["mongo_uri", "standalone_uri"])
-def any_rockets(request: pytest.FixtureRequest) -> Iterator[Rockets]:
+def any_rockets(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Rockets]:
     """The same on a standalone server as well."""
-    yield from _rockets(request.getfixturevalue(request.param))
+    yield from _rockets(request.getfixturevalue(request.param), pool)
 
 
 def states(rockets: Rockets, *values: Any) -> list[str]:
@@ -214,10 +214,19 @@ def test_an_index_that_grew_unseen_is_not_there_yet(rockets: Rockets) -> None:
 
 
 def fill(rockets: Rockets, count: int = 200_000) -> None:
-    for start in range(0, count, 20_000):
-        rockets.insert_many(
-            [{"_id": n, "name": f"{n * 7919 % 10007}"} for n in range(start, start + 20_000)]
-        )
+    """Make documents inside MongoDB, because that is quick."""
+    seed = rockets.database.seed
+    seed.insert_one({})
+    name = {"$toString": {"$mod": [{"$multiply": ["$n", 7919]}, 10007]}}
+    seed.aggregate(
+        [
+            {"$set": {"n": {"$range": [0, count]}}},
+            {"$unwind": "$n"},
+            {"$project": {"_id": "$n", "name": name}},
+            {"$out": rockets.name},
+        ]
+    )
+    seed.drop()
 
 
 def test_a_build_tells_how_far_it_is(any_rockets: Rockets) -> None:

@@ -125,7 +125,18 @@ def test_no_client_writes_it(zero_code: MakeDoor) -> None:
 
 @pytest.mark.parametrize(
     "version",
-    ["1", None, [1], {"a": 1}, True, float("nan"), float("inf"), 1.5, Int64(2**63 - 1), ObjectId()],
+    [
+        "1",
+        None,
+        [1],
+        {"a": 1},
+        True,
+        float("nan"),
+        float("inf"),
+        1.5,
+        Int64(2**63 - 1),
+        ObjectId("5f" * 12),
+    ],
     ids=repr,
 )
 def test_a_version_that_is_none_is_said(make_door: MakeDoor, version: Any) -> None:

@@ -61,7 +61,7 @@ class Page:
             found = browser.find_elements(By.CSS_SELECTOR, selector)
             return next((one for one in found if one.is_displayed()), None)
 
-        return WebDriverWait(self.browser, 15).until(look, f"there is no {selector}")
+        return WebDriverWait(self.browser, 40, 0.05).until(look, f"there is no {selector}")
 
     def click(self, selector: str) -> None:
         found = self.find(selector)

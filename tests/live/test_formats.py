@@ -23,9 +23,15 @@ from tests.support import SECRET, clean_environment
 
 pytestmark = pytest.mark.live
 
-COUNT = 100_000
-IMPORTED = 20_000
+#: Documents of a list of 30 MiB.
+COUNT = 40_000
+#: Lines of an import of 30 MiB.
+IMPORTED = 12_000
 MIB = 1024 * 1024
+#: What more memory may be taken: less than what is sent, not to speak of the documents.
+BOUND = 24 * MIB
+#: waitress keeps 16 MiB that a client hasn't read yet, and now and then copies them.
+WAITRESS_BOUND = 48 * MIB
 
 SERVERS = ("granian", "gunicorn", "waitress")
 
@@ -40,7 +46,7 @@ def database(mongo_uri: str) -> Iterator[Database[dict[str, Any]]]:
             "name": {"$concat": ["engine ", {"$toString": "$n"}]},
             "propellant": {"oxidizer": "liquid oxygen", "fuel": "RP-1"},
             "first_flight": {"$toDate": {"$multiply": [{"$toLong": "$n"}, 86_400_000]}},
-            "text": "some text, with a comma, which is the same every time " * 6,
+            "text": "some text, with a comma, which is the same every time " * 12,
         }
         database.seed.aggregate(
             [
@@ -95,8 +101,10 @@ def send(server: Running, pieces: Iterator[bytes], length: int | None = None) ->
     return answer
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["as it is", "gzip"])
-@pytest.mark.parametrize("accept", ["application/x-ndjson", "text/csv"])
+@pytest.mark.parametrize(
+    ("accept", "packed"),
+    [("application/x-ndjson", False), ("application/x-ndjson", True), ("text/csv", False)],
+)
 def test_a_long_list(server: Running, accept: str, packed: bool) -> None:
     headers = {"Accept": accept, **({"Accept-Encoding": "gzip"} if packed else {})}
     before = server.peak()
@@ -115,7 +123,9 @@ def test_a_long_list(server: Running, accept: str, packed: bool) -> None:
     else:
         found = [json.loads(line)["_id"] for line in text]
     assert found == list(range(COUNT))
-    assert grown < 30 * MIB, f"{grown / MIB:.0f} MiB more"
+    assert len(body) > BOUND
+    bound = WAITRESS_BOUND if "waitress" in server.process.args else BOUND
+    assert grown < bound, f"{grown / MIB:.0f} MiB more"
 
 
 def test_a_compressed_list_starts_at_once(server: Running) -> None:
@@ -186,23 +196,26 @@ def test_a_list_that_breaks_off(server: Running, database: Database[dict[str, An
 def test_an_import(server: Running, database: Database[dict[str, Any]], chunked: bool) -> None:
     """It is far larger than a body may be otherwise, and than what is in memory of it."""
     database.imported.delete_many({})
-    filler = "x" * 1000
+    filler = "x" * 2600
 
     def lines() -> Iterator[bytes]:
         for number in range(IMPORTED):
             line = {"_id": number - number % 1000 if number % 1000 == 7 else number, "a": filler}
             yield json.dumps(line).encode() + b"\n"
 
-    length = None if chunked else sum(map(len, lines()))
+    size = sum(map(len, lines()))
+    assert size > BOUND
+    length = None if chunked else size
     before = server.peak()
     status, answer = send(server, lines(), length)
     grown = server.peak() - before
     assert status == 200
-    assert (answer["inserted"], answer["refused"]) == (IMPORTED - 20, 20)
-    assert [one["line"] for one in answer["errors"]] == [n * 1000 + 8 for n in range(20)]
+    refused = IMPORTED // 1000
+    assert (answer["inserted"], answer["refused"]) == (IMPORTED - refused, refused)
+    assert [one["line"] for one in answer["errors"]] == [n * 1000 + 8 for n in range(refused)]
     assert {one["code"] for one in answer["errors"]} == {"document.duplicate"}
-    assert database.imported.count_documents({}) == IMPORTED - 20
-    assert grown < 30 * MIB, f"{grown / MIB:.0f} MiB more"
+    assert database.imported.count_documents({}) == IMPORTED - refused
+    assert grown < BOUND, f"{grown / MIB:.0f} MiB more"
 
 
 def test_an_import_that_is_too_large(server: Running, database: Database[dict[str, Any]]) -> None:
@@ -244,6 +257,6 @@ def test_an_import_that_breaks_off(
         assert eventually(lambda: database.imported.count_documents({}) >= 16_000)
         eventually(lambda: "an import broke off" in server.text)
         stored = database.imported.count_documents({})
-        assert "an import broke off (body.malformed)" in server.text
-        assert f"{stored} were stored" in server.text
+        assert '"code":"body.malformed"' in server.text
+        assert f'"inserted":{stored},' in server.text
     assert server.get("/api/engines/[int].5").status == 200

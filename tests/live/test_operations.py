@@ -220,7 +220,8 @@ def test_what_is_in_flight_is_finished(server: Running) -> None:
                 return False
             return True
 
-        assert eventually(refused, 5)
+        # NOTE: what is in flight is waited for half a minute.
+        assert eventually(refused, 20)
         time.sleep(0.5)
         assert server.process.poll() is None
         documents = json.loads(begun + response.read())
