@@ -68,6 +68,7 @@ class UserResource(Resource):
     allowed_ordering = ["name", "-name"]
     related_resources = {"posts": lambda: PostResource}
     related_resources_hints = {"posts": "author"}
+    require_if_match = True
     max_depth = 1
 
 

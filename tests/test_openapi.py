@@ -23,7 +23,7 @@ from falcorest.auth import (
     BasicAuthentication,
     TokenAuthentication,
 )
-from falcorest.bson_json import _WRAPPER_KEYS
+from falcorest.bson_json import WRAPPER_KEYS
 from falcorest.dialects import suffix, typed
 from falcorest.errors import CODES, BadRequest
 from falcorest.idempotency import read_key
@@ -97,7 +97,7 @@ def test_every_type_and_every_kind_of_extended_json_has_its_schema() -> None:
         assert of_type(components, name, sent=True) != [{}], name
     text = str([EXTENDED, components.schemas])
     # NOTE: those two are other ways to say it.
-    assert {key for key in _WRAPPER_KEYS if key not in text} <= {"$uuid", "$numberInt"}
+    assert {key for key in WRAPPER_KEYS if key not in text} <= {"$uuid", "$numberInt"}
 
 
 @pytest.mark.parametrize(

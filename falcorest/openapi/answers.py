@@ -216,8 +216,7 @@ _MEMBERS: Schema = {
     },
     **_IMPORTED,
     "inserted": {
-        "description": "What was stored: how many documents of an import, or which of a list, by "
-        "index.",
+        "description": "What was stored: of an import how many, of a list which, by index.",
         "anyOf": [_NUMBER, _INDEXES],
     },
     "not_inserted": {**_INDEXES, "description": "Which documents of a list weren't, by index."},

@@ -34,23 +34,21 @@ class RequestHeader:
     needed: Callable[[Traits], bool] | None = None
 
 
-def _tags(example: str) -> Schema:
-    pattern = rf"^(\*|(W/)?{_TAG}(, *(W/)?{_TAG})*)$"
-    return {"type": "string", "pattern": pattern, "example": example}
+_TAGS: Schema = {"type": "string", "pattern": rf"^(\*|(W/)?{_TAG}(, *(W/)?{_TAG})*)$"}
 
 
 #: The headers of requests, by name.
 REQUEST: dict[str, RequestHeader] = {
     "If-Match": RequestHeader(
         "Do it only if the document is one of these: the `ETag` of an answer, or `*`.",
-        _tags("*"),
+        _TAGS,
         lambda traits: traits.item,
         # NOTE: a PUT may say instead that there must be no document yet.
         lambda traits: traits.matched and not traits.puts,
     ),
     "If-None-Match": RequestHeader(
         "Do it only if the document is none of these; `*` is whatever there is.",
-        _tags('"5f0c"'),
+        _TAGS,
         lambda traits: traits.item,
     ),
     "Prefer": RequestHeader(

@@ -109,7 +109,7 @@ class Parameters:
 
     def _skip(self) -> Parameter:
         most = min(self._view.limits.max_skip, 2**63 - 1)
-        said = {"type": "integer", "minimum": 0, "maximum": most, "default": 0}
+        said = {"type": "integer", "minimum": 0, "maximum": most}
         return query("_skip", "How many documents to pass over first.", said)
 
     def _after(self) -> Parameter:
@@ -127,7 +127,7 @@ class Parameters:
 
     def _count(self) -> Parameter:
         text = "Count the documents that match: all of them, roughly, or up to a bound."
-        return query("_count", text, {"enum": list(COUNTS)})
+        return query("_count", text, {"type": "string", "enum": list(COUNTS)})
 
     def _shown_fields(self) -> Parameter:
         return query(

@@ -84,16 +84,20 @@ EXTENDED: dict[str, Schema] = {
     "MaxKey": wrapper(maxKey={"const": 1}),
 }
 
-# NOTE: what is shown of them may have more digits than anybody should send.
-_DATE = wrapper(
-    date={
-        "anyOf": [
-            {"type": "string", "format": "date-time"},
-            wrapper(numberLong=_text("^-?[0-9]{1,19}$")),
-        ]
-    }
-)
-_DECIMAL = wrapper(numberDecimal=_text(r"^(-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?|NaN|-?Infinity)$"))
+#: The same as it is shown, where that may have more digits than anybody should send.
+SHOWN: dict[str, Schema] = {
+    "ShownDate": wrapper(
+        date={
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                wrapper(numberLong=_text("^-?[0-9]{1,19}$")),
+            ]
+        }
+    ),
+    "ShownDecimal": wrapper(
+        numberDecimal=_text(r"^(-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]+)?|NaN|-?Infinity)$")
+    ),
+}
 
 #: The types that stand for several, and those of JSON's own, as they are shown.
 _SHOWN: dict[str, list[Any]] = {
@@ -105,7 +109,7 @@ _SHOWN: dict[str, list[Any]] = {
     "undefined": [{"type": "null"}],
     "objectId": ["ObjectId"],
     "bool": [{"type": "boolean"}],
-    "date": [_DATE],
+    "date": ["ShownDate"],
     "null": [{"type": "null"}],
     "regex": ["RegularExpression"],
     "dbPointer": ["Reference"],
@@ -117,10 +121,10 @@ _SHOWN: dict[str, list[Any]] = {
     ],
     "timestamp": ["Timestamp"],
     "long": [{"type": "integer", "format": "int64", **INT64_BOUNDS}],
-    "decimal": [_DECIMAL],
+    "decimal": ["ShownDecimal"],
     "minKey": ["MinKey"],
     "maxKey": ["MaxKey"],
-    "number": [{"type": "number"}, "NumberDouble", _DECIMAL],
+    "number": [{"type": "number"}, "NumberDouble", "ShownDecimal"],
 }
 
 # NOTE: a JSON number is stored as the smallest type that holds it, so these have to say theirs.
@@ -148,7 +152,7 @@ _PLAIN: dict[str, list[Any]] = {
     **_SHOWN,
     "objectId": [_PLAIN_TEXTS[ObjectId]],
     # NOTE: a year that Python doesn't know is Extended JSON.
-    "date": [_PLAIN_TEXTS[datetime], _DATE],
+    "date": [_PLAIN_TEXTS[datetime], "ShownDate"],
     "decimal": [_PLAIN_TEXTS[Decimal128]],
     "binData": [_PLAIN_TEXTS[Binary]],
     "double": [{"type": ["number", "null"]}],
@@ -184,7 +188,7 @@ def _kind(components: Components, name: str) -> Schema:
 
 def extended(components: Components, name: str) -> Schema:
     """Return a reference to the schema of an Extended JSON object."""
-    return components.schema(name, lambda: EXTENDED[name])
+    return components.schema(name, lambda: EXTENDED.get(name) or SHOWN[name])
 
 
 def code(components: Components) -> Schema:

@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from falcorest.auth import create_user
+from falcorest.openapi.headers import REQUEST
 from tests.conftest import MakeApi
 from tests.features.test_declared_examples import served
 
@@ -161,6 +162,10 @@ def test_a_person_logs_in_and_tries_requests(
         status, shown = page.run("createRockets", {"name": "Raptor"})
         assert status.startswith("201"), shown
         assert api.rockets.count_documents({"name": "Raptor"}) == 1
+        sent = page.find("[id$='-createRockets'] .curl-command").text
+        assert "Raptor" in sent
+        # NOTE: nothing that nobody has asked for.
+        assert not [name for name in REQUEST if name.lower() in sent.lower()], sent
         assert page.run("me")[0].startswith("200")
         page.shoot(f"logged-in{len(prefix)}")
 
