@@ -78,6 +78,7 @@ def require_kept(document: dict[str, Any], url: str, headers: dict[str, str]) ->
     assert more > 50
 
 
+@pytest.mark.long
 @pytest.mark.live
 def test_zero_code(tmp_path: Path, mongo_uri: str) -> None:
     with MongoClient[Any](mongo_uri) as client:
@@ -107,6 +108,7 @@ def test_zero_code(tmp_path: Path, mongo_uri: str) -> None:
         client.drop_database(database)
 
 
+@pytest.mark.long
 @pytest.mark.live
 def test_declared(live_declared: MakeDeclared, tmp_path: Path) -> None:
     api = live_declared(**VIEWS)

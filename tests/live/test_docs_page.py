@@ -19,7 +19,7 @@ from falcorest.openapi.headers import REQUEST
 from tests.conftest import MakeApi
 from tests.features.test_declared_examples import served
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 #: Where screenshots are left, if anywhere.
 SHOTS = os.environ.get("DOCS_PAGE_SHOTS")

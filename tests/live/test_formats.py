@@ -21,7 +21,7 @@ from falcorest.auth import TokenIssuer
 from tests.live.processes import PATIENCE, Running, eventually, serving
 from tests.support import SECRET, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 #: Documents of a list of 30 MiB.
 COUNT = 40_000

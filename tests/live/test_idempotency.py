@@ -135,6 +135,7 @@ COMMITS: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lost", COMMITS)
 def test_after_an_unknown_outcome_the_same_key_tells_it(
     lost: str, faulty: Faulty, make_api: MakeApi
@@ -193,6 +194,7 @@ def test_what_fails_once_is_done_once(
     assert api.database[COLLECTION].count_documents({}) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["insert", "commitTransaction"])
 def test_a_worker_that_is_killed_in_a_write_leaves_it_done_once_or_not_at_all(
     command: str, tmp_path: Path, faulty: Faulty

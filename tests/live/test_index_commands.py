@@ -137,6 +137,7 @@ def test_check_and_serve_say_what_is_missing(database: tuple[str, Db], tmp_path:
     assert "All is well" in ended.output
 
 
+@pytest.mark.long
 def test_the_embedded_engine_is_started_for_it(tmp_path: Path, mongod: Path) -> None:
     declare(tmp_path, '["name"]')
     settings = clean_environment(COLLECTIONS="rockets:engines", FALCOREST_MONGOD=str(mongod))
@@ -271,6 +272,7 @@ def test_indexes_of_a_view_are_refused(database: tuple[str, Db], tmp_path: Path)
         assert_refused(ended, "resources.rockets.indexes: active is a view")
 
 
+@pytest.mark.long
 def test_a_terminal_shows_how_far_a_build_is(database: tuple[str, Db], tmp_path: Path) -> None:
     engines = database[1].engines
     for start in range(0, 200_000, 20_000):
@@ -284,6 +286,7 @@ def test_a_terminal_shows_how_far_a_build_is(database: tuple[str, Db], tmp_path:
     assert "engines: name, -_id: built in" in terminal.text
 
 
+@pytest.mark.long
 def test_a_build_that_is_interrupted_goes_on(database: tuple[str, Db], tmp_path: Path) -> None:
     engines = database[1].engines
     for start in range(0, 200_000, 20_000):

@@ -209,6 +209,7 @@ def command(database: AnyDatabase, folder: Path, *arguments: str, **settings: st
     return run(folder, "scaffold", *arguments, environment=environment)
 
 
+@pytest.mark.long
 def test_the_demo_database_is_served_by_what_is_printed(
     sample: AnyDatabase, tmp_path: Path, lint: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +260,7 @@ def test_what_is_printed_runs_under_a_server(
         assert process.request("POST", "/rocket_engines/", {}).status == 405
 
 
+@pytest.mark.long
 def test_the_embedded_engine_is_looked_at_too(tmp_path: Path, mongod: Path) -> None:
     environment = clean_environment(FALCOREST_MONGOD=str(mongod), JWT_SECRET_KEY=SECRET)
     with serving(tmp_path, "--demo", environment=environment):

@@ -206,6 +206,7 @@ def old_server(
         yield server
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unknown", ["aaa", "nobody", "zzz"])
 def test_so_it_does_where_hashes_are_dear(unknown: str, old_server: Running) -> None:
     """Wherever the name would stand among those that there are."""
