@@ -103,13 +103,13 @@ def test_a_declared_view_has_limits_of_its_own(make_declared: MakeDeclared) -> N
 @pytest.mark.live
 def test_a_catastrophic_pattern_ends_in_time_on_mongodb(make_api: MakeApi, mongo_uri: str) -> None:
     """MongoDB gives up on each text, and the time limit bounds all of them together."""
-    api = make_api(mongo_uri, regex=True, timeout_ms=200)
+    api = make_api(mongo_uri, regex=True, timeout_ms=500)
     api.rockets.insert_one({"name": "a" * 100_000 + "!"})
     assert api.get(pattern(CATASTROPHIC)).status_code in {200, 400}
     api.rockets.insert_many([{"name": "a" * 30 + "!"} for _ in range(2000)])
     started = time.monotonic()
     problem = api.get(pattern(CATASTROPHIC))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert_problem(problem, 503, "query.timeout")
     assert api.get("/api/rockets?_limit=1").status_code == 200
 
