@@ -79,6 +79,7 @@ class Operations:
         headers: Schema,
     ) -> None:
         self._plain = view.plain_json
+        self._most = view.limits.max_update_fields
         self._components = components
         self._view = view
         self._title = title
@@ -190,13 +191,12 @@ class Operations:
             lines = _lines(self._new(), "New documents, one a line.")
             bodies[NDJSON] = {**lines, "minItems": 1}
         if _takes_patches(verb, method):
-            free = self._documents is not None
+            free, most = self._documents is not None, self._most
             bodies[MERGE_PATCH] = (
-                merge_patch(self._components)
+                merge_patch(self._components, most)
                 if free
                 else self._shapes.sent(self._view.resource, Way.MERGE)
             )
-            most = self._view.limits.max_update_fields
             bodies[JSON_PATCH] = json_patch(self._components, most, free=free)
         return bodies
 
@@ -219,12 +219,13 @@ class Operations:
     def _update_body(self) -> Schema:
         if self._documents is None:
             return self._shapes.sent(self._view.resource, Way.CHANGE)
-        return {"anyOf": [fields_to_set(self._components), update_operators(self._components)]}
+        fields = fields_to_set(self._components, self._most)
+        return {"anyOf": [fields, update_operators(self._components, self._most)]}
 
     def _bulk_update_body(self) -> Schema:
         if self._documents is None:
             return self._shapes.sent(self._view.resource, Way.MANY)
-        return update_operators(self._components)
+        return update_operators(self._components, self._most)
 
     # ---------------------------------------------------------------------------------- answers
 

@@ -11,8 +11,13 @@ _POINTER: Schema = {"type": "string", "pattern": "^(/([^~/]|~[01])*)*$"}
 _PLACE: Schema = {"type": "string", "pattern": r"^(/([^~/$.\u0000]|~[01])([^~/.\u0000]|~[01])*)+$"}
 
 
-def merge_patch(components: Components) -> Schema:
-    """Return a reference to the schema of a merge patch of a document without a schema."""
+def merge_patch(components: Components, most: int) -> Schema:
+    """Return a reference to the schema of a merge patch of a document without a schema.
+
+    Args:
+        components: Where it is put.
+        most: The most fields that it may name, at all depths.
+    """
 
     def make() -> Schema:
         return {
@@ -21,9 +26,10 @@ def merge_patch(components: Components) -> Schema:
             "to take away. What is an object is merged with the one that is there.",
             "propertyNames": {"pattern": KEY},
             "additionalProperties": sent_value(components),
+            "maxProperties": most,
         }
 
-    return components.schema("MergePatch", make)
+    return components.schema("MergePatch", make, ("MergePatch", most))
 
 
 def json_patch(components: Components, most: int, *, free: bool) -> Schema:

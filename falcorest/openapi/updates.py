@@ -113,31 +113,42 @@ ARGUMENTS: dict[str, Callable[[Components], Schema]] = {
 }
 
 
-def operators(components: Components) -> Schema:
-    """Return a reference to the schema of a body of update operators."""
+def operators(components: Components, most: int) -> Schema:
+    """Return a reference to the schema of a body of update operators.
+
+    Args:
+        components: Where it is put.
+        most: The most fields that it may name.
+    """
 
     def make() -> Schema:
         return {
             "type": "object",
             "description": "Update operators, each with the fields that it changes. A name may "
-            "be a dotted path.",
+            f"be a dotted path. All of them together may name {most} fields.",
             "minProperties": 1,
             "properties": {
                 name: {
                     "type": "object",
                     "propertyNames": {"pattern": PATH},
                     "additionalProperties": ARGUMENTS[name](components),
+                    "maxProperties": most,
                 }
                 for name in UPDATE_OPERATORS
             },
             "additionalProperties": False,
         }
 
-    return components.schema("UpdateOperators", make)
+    return components.schema("UpdateOperators", make, ("UpdateOperators", most))
 
 
-def fields(components: Components) -> Schema:
-    """Return a reference to the schema of a body that names fields and their new values."""
+def fields(components: Components, most: int) -> Schema:
+    """Return a reference to the schema of a body that names fields and their new values.
+
+    Args:
+        components: Where it is put.
+        most: The most fields that it may name.
+    """
 
     def make() -> Schema:
         return {
@@ -146,6 +157,7 @@ def fields(components: Components) -> Schema:
             "be a dotted path.",
             "propertyNames": {"pattern": PATH},
             "additionalProperties": sent_value(components),
+            "maxProperties": most,
         }
 
-    return components.schema("FieldsToSet", make)
+    return components.schema("FieldsToSet", make, ("FieldsToSet", most))
