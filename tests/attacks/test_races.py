@@ -26,6 +26,7 @@ def test_a_race(
         assert race(api, 20) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["mongo_uri", "standalone_uri"])
 @pytest.mark.parametrize("version_field", [None, "v"])
 @pytest.mark.parametrize("rivalry", RIVALRIES)

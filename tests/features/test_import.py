@@ -189,6 +189,7 @@ def test_a_batch_has_only_so_many_bytes(any_api: Api) -> None:
         assert sent == ["insert"] * 2
 
 
+@pytest.mark.long
 def test_a_document_that_mongodb_finds_too_large(make_api: MakeApi, any_uri: str) -> None:
     api = make_api(any_uri, max_line_bytes=20_000_000)
     numbers = {"a": [1] * 2_200_000}

@@ -229,6 +229,7 @@ def fill(rockets: Rockets, count: int = 200_000) -> None:
     seed.drop()
 
 
+@pytest.mark.long
 def test_a_build_tells_how_far_it_is(any_rockets: Rockets) -> None:
     fill(any_rockets)
     told: list[Progress] = []

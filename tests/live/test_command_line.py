@@ -251,6 +251,7 @@ def command(tmp_path: Path, environment: dict[str, str], line: str, input: str =
     return run(tmp_path, *line.split(), input=input, environment=environment)
 
 
+@pytest.mark.long
 def test_the_life_of_a_user(
     tmp_path: Path, users: dict[str, str], database: Database[dict[str, Any]]
 ) -> None:
@@ -287,6 +288,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.long
 def test_what_cannot_be_done_is_one_line(
     tmp_path: Path, users: dict[str, str], ahead: Executor
 ) -> None:
@@ -309,6 +311,7 @@ def test_a_password_is_asked_for_twice(tmp_path: Path, users: dict[str, str]) ->
     assert command(tmp_path, users, "users").output == "ada\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["createuser new", "passwd ada"])
 def test_passwords_that_differ_are_refused(
     line: str, tmp_path: Path, users: dict[str, str], database: Database[dict[str, Any]]

@@ -32,7 +32,7 @@ from tests.live.processes import (
 )
 from tests.support import clean_environment, free_port, mongods_in
 
-pytestmark = [pytest.mark.live, pytest.mark.usefixtures("mongod")]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.usefixtures("mongod")]
 
 #: Servers and their numbers of workers.
 SERVERS = {

@@ -18,7 +18,7 @@ from falcorest.operators import BSON_TYPES
 from tests.conftest import MakeApi
 from tests.support import Api, assert_problem
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 OIDS = ("6195b0eb829a2784b4459a01", "6195b0eb829a2784b4459a02")
 LITERALS = {

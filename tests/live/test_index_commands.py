@@ -15,7 +15,7 @@ from pymongo.database import Database
 from tests.live.processes import Command, Terminal, assert_refused, eventually, run, serving
 from tests.support import SECRET, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 Db = Database[dict[str, Any]]
 
@@ -137,7 +137,6 @@ def test_check_and_serve_say_what_is_missing(database: tuple[str, Db], tmp_path:
     assert "All is well" in ended.output
 
 
-@pytest.mark.long
 def test_the_embedded_engine_is_started_for_it(tmp_path: Path, mongod: Path) -> None:
     declare(tmp_path, '["name"]')
     settings = clean_environment(COLLECTIONS="rockets:engines", FALCOREST_MONGOD=str(mongod))
@@ -272,7 +271,6 @@ def test_indexes_of_a_view_are_refused(database: tuple[str, Db], tmp_path: Path)
         assert_refused(ended, "resources.rockets.indexes: active is a view")
 
 
-@pytest.mark.long
 def test_a_terminal_shows_how_far_a_build_is(database: tuple[str, Db], tmp_path: Path) -> None:
     engines = database[1].engines
     for start in range(0, 200_000, 20_000):
@@ -286,7 +284,6 @@ def test_a_terminal_shows_how_far_a_build_is(database: tuple[str, Db], tmp_path:
     assert "engines: name, -_id: built in" in terminal.text
 
 
-@pytest.mark.long
 def test_a_build_that_is_interrupted_goes_on(database: tuple[str, Db], tmp_path: Path) -> None:
     engines = database[1].engines
     for start in range(0, 200_000, 20_000):

@@ -29,7 +29,7 @@ from tests.test_scaffold import _sorted, as_shown, lint, same
 
 __all__ = ["lint"]
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 AnyDatabase = Database[dict[str, Any]]
 
@@ -209,7 +209,6 @@ def command(database: AnyDatabase, folder: Path, *arguments: str, **settings: st
     return run(folder, "scaffold", *arguments, environment=environment)
 
 
-@pytest.mark.long
 def test_the_demo_database_is_served_by_what_is_printed(
     sample: AnyDatabase, tmp_path: Path, lint: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +259,6 @@ def test_what_is_printed_runs_under_a_server(
         assert process.request("POST", "/rocket_engines/", {}).status == 405
 
 
-@pytest.mark.long
 def test_the_embedded_engine_is_looked_at_too(tmp_path: Path, mongod: Path) -> None:
     environment = clean_environment(FALCOREST_MONGOD=str(mongod), JWT_SECRET_KEY=SECRET)
     with serving(tmp_path, "--demo", environment=environment):

@@ -370,6 +370,7 @@ def test_every_server_answers_the_same(
         assert "Traceback" not in server.text
 
 
+@pytest.mark.long
 @servers(ANYWHERE_ELSE)
 def test_the_embedded_database_answers_the_same(
     start: Start, expected: list[Seen], tmp_path: Path
@@ -379,6 +380,7 @@ def test_the_embedded_database_answers_the_same(
         assert "Traceback" not in server.text
 
 
+@pytest.mark.long
 @servers(IN_MEMORY)
 def test_memory_answers_the_same_or_that_it_cannot(
     start: Start, expected: list[Seen], tmp_path: Path

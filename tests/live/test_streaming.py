@@ -18,7 +18,7 @@ from pymongo.database import Database
 from tests.live.processes import PATIENCE, Running, eventually, serving
 from tests.support import SECRET, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 COUNT = 200_000
 MIB = 1024 * 1024
@@ -131,7 +131,6 @@ def _places(cursors: list[dict[str, Any]]) -> list[Any]:
     return [(cursor["cursorId"], cursor["nDocsReturned"]) for cursor in cursors]
 
 
-@pytest.mark.long
 def test_all_of_it_comes_and_memory_stays_flat(server: Running) -> None:
     before = server.peak()
     answer = server.get("/api/engines")
@@ -203,7 +202,6 @@ def test_an_error_in_the_middle_leaves_the_list_unterminated(
     assert server.get("/api/engines/[int].5").status == 200
 
 
-@pytest.mark.long
 def test_the_time_limit_is_for_each_batch(
     mongo_uri: str, database: Database[dict[str, Any]], tmp_path: Path
 ) -> None:
