@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -533,7 +534,8 @@ class ResourceView(View, Permissions):
 
 def _plain(value: Any) -> Any:
     """Return plain JSON for Extended JSON."""
-    return orjson.loads(plain_json.dumps(bson_json.decode(value)))
+    # NOTE: what is decoded is changed in place.
+    return orjson.loads(plain_json.dumps(bson_json.decode(deepcopy(value))))
 
 
 def answer_tagged(
