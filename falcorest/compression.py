@@ -28,6 +28,9 @@ _PIECE = 64 * 1024
 # NOTE: pictures, archives and the like are compressed already.
 _COMPRESSIBLE = re.compile(r"text/|image/svg|application/[^;]*(?:json|xml|yaml|javascript)")
 
+# NOTE: a client may say that it doesn't take an answer as it is.
+_MAY_REFUSE = re.compile(r"identity|\*", re.IGNORECASE)
+
 _BODILESS = (204, 205, 304)
 
 
@@ -56,9 +59,11 @@ class Compression:
             return
         if "accept-encoding" not in resp._headers.get("vary", "").lower():
             resp.append_header("Vary", "Accept-Encoding")
-        # PERF: mostly there is no such header, or it is a short one.
         accept = req.env.get("HTTP_ACCEPT_ENCODING")
         if not accept:
+            return
+        # PERF: mostly, what is small may be sent as it is.
+        if data is not None and len(data) < SMALLEST and not _MAY_REFUSE.search(accept):
             return
         gzip, identity = qualities(accept)
         if not gzip or gzip < (identity or 0):
@@ -124,11 +129,13 @@ def qualities(accept: str) -> tuple[float, float | None]:
 
 def _is_compressible(resp: falcon.Response) -> bool:
     headers = resp._headers
+    kind = headers.get("content-type", falcon.MEDIA_JSON)
     return (
         "content-encoding" not in headers
         and "content-range" not in headers
         and "no-transform" not in headers.get("cache-control", "")
-        and _COMPRESSIBLE.match(headers.get("content-type", falcon.MEDIA_JSON)) is not None
+        # PERF: mostly it is this one.
+        and (kind == falcon.MEDIA_JSON or _COMPRESSIBLE.match(kind) is not None)
     )
 
 

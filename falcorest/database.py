@@ -270,8 +270,12 @@ def operation(
             running = running_in(first)
             if running is not None and running.refusal is not None:
                 raise running.refusal
-            with Translation(write=write, running=running), pymongo.timeout(limit_of(first)):
-                return function(*args, **kwargs)
+            try:
+                with pymongo.timeout(limit_of(first)):
+                    return function(*args, **kwargs)
+            except Exception as error:
+                raise_ours(error, write=write, running=running)
+                raise
 
         return wrapper
 
@@ -295,16 +299,27 @@ class Translation:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if (
-            isinstance(error, Exception)
-            and not isinstance(error, FalcorestError)
-            and not (self._running is not None and _undone(error))
-            and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
-        ):
-            problem = translate(error, write=self._write)
-            if self._running is not None:
-                self._running.refusal = problem
-            raise problem from error
+        if isinstance(error, Exception):
+            raise_ours(error, write=self._write, running=self._running)
+
+
+def raise_ours(error: Exception, *, write: bool, running: Running | None) -> None:
+    """Raise our exception for one of the driver's; do nothing for any other.
+
+    Args:
+        error: What was raised.
+        write: Whether a write was under way.
+        running: The transaction that it is a part of.
+    """
+    if (
+        not isinstance(error, FalcorestError)
+        and not (running is not None and _undone(error))
+        and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
+    ):
+        problem = translate(error, write=write)
+        if running is not None:
+            running.refusal = problem
+        raise problem from error
 
 
 def _raised_in_mongomock(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -123,10 +124,15 @@ class Declaration(Names):
         """
         if self.id_field is not None:
             plain = given.removesuffix("/") if isinstance(given, str) else given
-            return field_converter(self.id_field)(plain)
+            return self._read_id(plain)
         if not isinstance(given, str):
             raise ValueError
         return parse_id(given)
+
+    @functools.cached_property
+    def _read_id(self) -> Callable[[Any], Any]:
+        assert self.id_field is not None
+        return field_converter(self.id_field)
 
     def format_id(self, identity: Any) -> str | None:
         """Return the path segment that names an ``_id``; None if there is none."""

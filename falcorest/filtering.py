@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ import marshmallow
 from marshmallow import fields as ma
 
 from falcorest.dialects.suffix import CONTROLS, DeclaredFilter, Sort
+from falcorest.fields import ObjectId
 from falcorest.hints import HINTS
 from falcorest.naming import EMBEDDED, Names
 from falcorest.operators import Operator
@@ -180,6 +182,9 @@ def _converter(field: ma.Field[Any], operator: Operator) -> Callable[[str], Any]
 
 def field_converter(field: ma.Field[Any]) -> Callable[[str], Any]:
     """Return what the field makes of a text. Its validators are for what is stored."""
+    if type(field) is ObjectId and not (field.pre_load or field.post_load):
+        read: Callable[[Any], Any] = functools.partial(field._deserialize, attr=None, data=None)
+        return _refusing(read)
     field = copy.copy(field)
     field.validators = []
     of_texts = copy.copy(field)
@@ -187,9 +192,18 @@ def field_converter(field: ma.Field[Any]) -> Callable[[str], Any]:
         # NOTE: a strict one takes numbers only, and here is none that isn't a text.
         of_texts.strict = False
 
+    def read_any(text: Any) -> Any:
+        return to_bson((of_texts if isinstance(text, str) else field).deserialize(text))
+
+    return _refusing(read_any)
+
+
+def _refusing(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what raises a ValueError where a field refuses a value."""
+
     def convert(text: Any) -> Any:
         try:
-            return to_bson((of_texts if isinstance(text, str) else field).deserialize(text))
+            return read(text)
         except marshmallow.ValidationError as error:
             raise ValueError(" ".join(map(str, error.messages))) from error
 

@@ -418,7 +418,10 @@ class Finder:
         """
         if self.policy.protection.hidden and not query.whole:
             return self.policy.protection.projection(query.projection)
-        return None if query.projection is None else list(query.projection)
+        if query.projection is None:
+            return None
+        # NOTE: MongoDB takes an empty one for everything.
+        return dict.fromkeys(query.projection, 1) or {"_id": 1}
 
     @database_operation()
     def find_affected(self, query: Query) -> list[Document]:

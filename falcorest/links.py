@@ -14,17 +14,17 @@ from falcorest.keyset import Cursors
 from falcorest.query import Keyset, Place, Query
 
 
-def begin(query: Query, cursors: Cursors) -> Query:
-    """Return the query of a list with what links from its page are made of.
+def begin(query: Query, limit: int | None, cursors: Cursors) -> Query:
+    """Return the query of a list with its limit, and with what links from its page are made of.
 
     Raises:
         QueryError: It names a cursor that is none.
     """
     if query.cursor is None:
-        return query if query.limit is None else replace(query, keyset=Keyset())
+        return query if limit is None else replace(query, limit=limit, keyset=Keyset())
     parameter, text = query.cursor
     place = cursors.read(text, parameter) if text else None
-    return replace(query, keyset=Keyset(parameter, place))
+    return replace(query, limit=limit, keyset=Keyset(parameter, place))
 
 
 def link_header(

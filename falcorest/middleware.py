@@ -83,7 +83,8 @@ class Middleware:
         work = Writer(view.resource(req, method, view.service), view)
         query = EVERYTHING
         if method is List:
-            query = begin(work.bounded(dialect.parse_list(req.query_string)), view.cursors)
+            query = dialect.parse_list(req.query_string)
+            query = begin(query, work.bounded_limit(query), view.cursors)
         elif method is Fetch:
             query = dialect.parse_item(req.query_string)
         elif method.bulk_write:

@@ -34,6 +34,9 @@ from falcorest.streams import BATCH, DocumentStream, read_all
 #: How long it is taken for granted which indexes a collection has, in seconds.
 INDEX_SECONDS = 60.0
 
+#: How many verdicts are kept of how lists are read.
+VERDICTS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
@@ -67,8 +70,8 @@ class Pager(Finder):
     ) -> None:
         super().__init__(database, name, policy, transactions)
         self.max_count = Limits.max_count
-        #: Until when it is known which indexes there are; shared by the copies for callers.
-        self._known: list[tuple[float, list[Index] | None]] = []
+        #: Which indexes there are; shared by the copies for callers.
+        self._indexes = KnownIndexes()
 
     # --------------------------------------------------------------------------------- pages
 
@@ -100,7 +103,9 @@ class Pager(Finder):
         keyset.order = order = self._order(query)
         read = query
         if order is not None and query.projection is not None:
-            read = replace(query, projection=_joined(query.projection, order))
+            missing = [path for path, _ in order if path not in query.projection]
+            if missing and missing != ["_id"]:
+                read = replace(query, projection=_joined(query.projection, order))
         documents = read_all(self._find(read, min(limit + 1, LARGEST)))
         keyset.order = None
         more = len(documents) > limit
@@ -204,33 +209,42 @@ class Pager(Finder):
         """
         if in_memory(self._database):
             return True
-        indexes = self._indexes()
+        known = self._indexes
+        if monotonic() >= known.until:
+            self._look_at_indexes(known)
+        indexes, verdicts = known.found
         # NOTE: a view has none, and sorts ties as it likes.
         if indexes is None:
             return True
         rule = {} if self.rows is None else self.rows.condition
+        condition = query.condition
         # PERF: there is always an index on the _id.
-        if not (rule or query.condition or query.sort):
+        if not (rule or condition or query.sort):
             return True
-        asked = (conjunction([rule, query.condition]), query.sort, indexes)
-        return serves_whole_order(*asked) or not keeps_ties(*asked)
+        if rule:
+            condition = conjunction([rule, condition])
+        shape = _shape(condition, query.sort)
+        verdict = verdicts.get(shape)
+        if verdict is None:
+            asked = (condition, query.sort, indexes)
+            verdict = serves_whole_order(*asked) or not keeps_ties(*asked)
+            if shape is not None and len(verdicts) < VERDICTS:
+                verdicts[shape] = verdict
+        return verdict
 
     @database_operation()
-    def _indexes(self) -> list[Index] | None:
-        """Return the indexes of the collection, as of late; None for a view, which has none."""
-        for until, indexes in self._known:
-            if monotonic() < until:
-                return indexes
+    def _look_at_indexes(self, known: KnownIndexes) -> None:
+        """Note the indexes of the collection; None for a view, which has none."""
+        indexes: list[Index] | None = None
         try:
             found = [Index.of(one) for one in self.collection.list_indexes()]
         except OperationFailure as error:
             if error.timeout:
                 raise
-            known = None
         else:
-            known = [index for index in found if index is not None]
-        self._known[:] = [(monotonic() + INDEX_SECONDS, known)]
-        return known
+            indexes = [index for index in found if index is not None]
+        known.found = indexes, {}
+        known.until = monotonic() + INDEX_SECONDS
 
     # --------------------------------------------------------------------------------- counts
 
@@ -327,6 +341,30 @@ class Index:
         return cls(fields, orders)
 
 
+@dataclass(slots=True)
+class KnownIndexes:
+    """The indexes of a collection, as of late.
+
+    Attributes:
+        found: They, None for a view, which has none; and what follows from them: whether a list
+            needs a whole order, by the shape of what is asked.
+        until: When to look again, by the monotonic clock.
+    """
+
+    found: tuple[list[Index] | None, dict[Any, bool]] = (None, {})
+    until: float = 0.0
+
+
+def _shape(condition: Filter, sort: Sort) -> Any:
+    """Return what a verdict on a list depends on, without the values; None if it isn't simple."""
+    paths: list[tuple[str, bool]] = []
+    for name, argument in condition.items():
+        if name.startswith("$"):
+            return None
+        paths.append((name, type(argument) is not dict or _is_equal(argument)))
+    return tuple(paths), sort
+
+
 def serves_whole_order(condition: Filter, sort: Sort, indexes: Sequence[Index]) -> bool:
     """Tell whether a list can be read in a whole order at the cost of its sort alone.
 
@@ -404,7 +442,10 @@ def _equal_paths(condition: Filter) -> Iterator[str]:
         if name == "$and":
             for member in argument:
                 yield from _equal_paths(member)
-        elif not name.startswith("$") and (
-            not is_condition(argument) or not argument.keys().isdisjoint({"$eq", "$in"})
-        ):
+        elif not name.startswith("$") and _is_equal(argument):
             yield name
+
+
+def _is_equal(argument: Any) -> bool:
+    """Tell whether what stands in a filter for a field is one value, or one of some."""
+    return not is_condition(argument) or not argument.keys().isdisjoint({"$eq", "$in"})

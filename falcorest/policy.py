@@ -147,29 +147,30 @@ class Policy:
     # ---------------------------------------------------------------------------------- bounds
 
     @staticmethod
-    def bound_list(query: Query, default_limit: int | None, max_limit: int | None) -> Query:
-        """Return the query of a list with its limit in bounds.
+    def bound_limit(
+        limit: int | None, default_limit: int | None, max_limit: int | None
+    ) -> int | None:
+        """Return the limit of a list, in bounds.
 
         Args:
-            query: What is asked.
+            limit: What is asked; None is no limit.
             default_limit: The limit of a list that names none; None is no limit.
             max_limit: The most documents that the list gives; None is no bound.
 
         Raises:
             QueryError: More is asked for than a list may give.
         """
-        limit = query.limit
         if limit is None:
-            limit = min(
-                (one for one in (default_limit, max_limit) if one is not None), default=None
-            )
-        elif max_limit is not None and limit > max_limit:
+            if default_limit is None or max_limit is None:
+                return max_limit if default_limit is None else default_limit
+            return min(default_limit, max_limit)
+        if max_limit is not None and limit > max_limit:
             raise QueryError(
                 "query.invalid_limit",
                 f"_limit may be {max_limit} at the most.",
                 parameter="_limit",
             )
-        return query if limit == query.limit else replace(query, limit=limit)
+        return limit
 
     def require_filter(self, query: Query) -> None:
         """Refuse a bulk write that would touch everything.

@@ -14,7 +14,15 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from falcorest.database import Translation, in_memory, refusals, translate, write_conflict
+from falcorest.database import (
+    MongoDatabase,
+    Transactions,
+    Translation,
+    in_memory,
+    refusals,
+    translate,
+    write_conflict,
+)
 from falcorest.errors import (
     Conflict,
     ContentTooLarge,
@@ -74,12 +82,24 @@ class CollectionService(Pager):
     do, never an exception of the driver.
     """
 
+    def __init__(
+        self, database: MongoDatabase, name: str, policy: Policy, transactions: Transactions
+    ) -> None:
+        super().__init__(database, name, policy, transactions)
+        #: Those of other collections; shared by the copies for callers. NOTE: each keeps the
+        #: policy that its key has the id of.
+        self._siblings: dict[Any, CollectionService] = {}
+
     def sibling(
         self, name: str, policy: Policy, version_field: str | None = None
     ) -> CollectionService:
         """Return the service of another collection, with which this one can write together."""
-        other = CollectionService(self._database, name, policy, self._transactions)
-        other.version_field = version_field
+        key = (name, id(policy), version_field)
+        other = self._siblings.get(key)
+        if other is None:
+            other = CollectionService(self._database, name, policy, self._transactions)
+            other.version_field = version_field
+            self._siblings[key] = other
         return other
 
     def _new(self, document: Document) -> Document:

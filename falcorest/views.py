@@ -202,6 +202,7 @@ class ResourceView(View, Permissions):
     ) -> None:
         self.name = name
         self.url = url
+        self._quoted_url = quote(url)
         kind = getattr(self, "resource", None)
         if not isinstance(kind, type) or not issubclass(kind, Resource):
             raise ConfigurationError(f"{type(self).__name__}.resource: a Resource is expected.")
@@ -266,7 +267,12 @@ class ResourceView(View, Permissions):
                 resp.stream = _joined(opening, closing, documents, work)
                 return
             documents = documents.first
-        resp.data = opening + work.dump_json(documents) + closing
+        # PERF: documents aren't copied more often than they must be.
+        dumped = work.json(work.shown(documents))
+        if (opening, closing) == (b"[", b"]"):
+            resp.data = dumped
+        else:
+            resp.data = b"".join((opening, memoryview(dumped)[1:-1], closing))
 
     on_head = on_get
 
@@ -506,7 +512,9 @@ class ResourceView(View, Permissions):
         return body
 
     def _address(self, req: falcon.Request) -> str:
-        return quote(req.root_path.rstrip("/") + self.url)
+        # PERF: mostly the application stands at the root.
+        root = req.root_path.rstrip("/")
+        return quote(root) + self._quoted_url if root else self._quoted_url
 
     def _answer_created(self, req: falcon.Request, resp: falcon.Response, identity: Any) -> None:
         resp.status = HTTP_201

@@ -29,13 +29,12 @@ from falcorest.query import EVERYTHING, Query
 def test_a_list_has_the_limit_that_is_asked_for_or_configured(
     max_limit: int | None, default: int | None, asked: int | None, limit: int | None
 ) -> None:
-    query = Query({"a": 1}, limit=asked, skip=3)
-    assert Policy.bound_list(query, default, max_limit) == Query({"a": 1}, limit=limit, skip=3)
+    assert Policy.bound_limit(asked, default, max_limit) == limit
 
 
 def test_more_than_the_configured_limit_is_refused() -> None:
     with pytest.raises(QueryError, match="20") as caught:
-        Policy.bound_list(Query(limit=21), 20, 20)
+        Policy.bound_limit(21, 20, 20)
     assert (caught.value.code, caught.value.parameter) == ("query.invalid_limit", "_limit")
 
 

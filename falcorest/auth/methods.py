@@ -74,15 +74,18 @@ def authenticate(
                     f"{type(method).__name__}: asynchronous authentication is not supported."
                 )
             return user
-    headers = {"WWW-Authenticate": challenge(methods)}
     if methods and read_authorization(req)[0]:
         raise Unauthorized(
             "auth.invalid",
             "The credentials are of no kind that is accepted here.",
-            headers=headers,
+            headers={"WWW-Authenticate": challenge(methods)},
         )
     if required:
-        raise Unauthorized("auth.required", "This needs a login.", headers=headers)
+        raise Unauthorized(
+            "auth.required",
+            "This needs a login.",
+            headers={"WWW-Authenticate": challenge(methods)},
+        )
     return None
 
 
@@ -98,7 +101,9 @@ def read_authorization(req: falcon.Request) -> tuple[str, str]:
     """
     # NOTE: spaces and tabs are all that RFC 9110 strips; str.strip() would take "\xa0" for an
     # empty header, so for no credentials.
-    header = (req.get_header("Authorization") or "").strip(" \t")
+    header = req.env.get("HTTP_AUTHORIZATION", "").strip(" \t")
+    if not header:
+        return "", ""
     scheme, _, credentials = header.partition(" ")
     return scheme.lower(), credentials.strip(" \t")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes, urlencode
 
@@ -23,6 +23,9 @@ COUNTS = ("exact", "estimated", "capped")
 Place: TypeAlias = tuple[str, str | int]
 
 _PAGING = frozenset({"_limit", "_skip", "_after", "_before"})
+_PUNCTUATION = "(),:"
+# NOTE: a parameter that is the same when it is read and written again.
+_AS_IT_IS = re.compile(rf"[\w.~{_PUNCTUATION}-]*=[\w.~{_PUNCTUATION}-]*", re.ASCII)
 
 
 class Dialect(Protocol):
@@ -234,6 +237,15 @@ def parse_count(value: str) -> str:
 
 def page_at(query_string: str, limit: int, place: Place | None) -> str:
     """Return the query string of another page of a list; see :meth:`Dialect.page_at`."""
-    kept = [(name, value) for name, value in pairs(query_string) if name not in _PAGING]
-    changed = [*kept, ("_limit", limit), *([place] if place else [])]
-    return urlencode(changed, safe="(),:")
+    parts = [
+        # PERF: mostly it needs no encoding.
+        part if _AS_IT_IS.fullmatch(part) else _encoded(pairs(part))
+        for part in query_string.split("&")
+        if part
+    ]
+    kept = [part for part in parts if part.partition("=")[0] not in _PAGING]
+    return "&".join([*kept, f"_limit={limit}", *([_encoded([place])] if place else [])])
+
+
+def _encoded(parameters: Iterable[tuple[str, str | int]]) -> str:
+    return urlencode([*parameters], safe=_PUNCTUATION)

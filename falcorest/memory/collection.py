@@ -33,7 +33,7 @@ from falcorest.memory.matching import index_keys, matcher, matches, project, sor
 from falcorest.query import Document, Filter
 
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-#: The paths that are kept, or a mapping of those that are left out.
+#: The paths that are kept, or a mapping of paths to 1 or 0, as MongoDB has it.
 Projection: TypeAlias = Sequence[str] | Mapping[str, int]
 
 _MAX_BYTES = 16 * 1024 * 1024

@@ -335,15 +335,16 @@ def project(document: Document, projection: Sequence[str] | Mapping[str, int]) -
 
     Args:
         document: It isn't changed, and shares its values with what is returned.
-        projection: The paths that are kept, beside the ``_id``; or a mapping of those that are
-            left out. None of them leads on from another.
+        projection: The paths that are kept, beside the ``_id``; or a mapping of paths to 1, for
+            those that are kept, or to 0, for those that are left out. None of them leads on from
+            another.
     """
     tree: dict[str, Any] = {}
     for path in projection:
         branch = tree
         for part in path.split("."):
             branch = branch.setdefault(part, {})
-    if isinstance(projection, Mapping):
+    if isinstance(projection, Mapping) and 0 in projection.values():
         left: Document = without(document, tree)
         return left
     tree.setdefault("_id", {})
