@@ -29,7 +29,7 @@ from pymongo import MongoClient
 
 from benchmarks import tables
 from benchmarks.documents import DATABASE, seed
-from benchmarks.servers import COMMANDS, Target, command, running
+from benchmarks.servers import COMMANDS, Target, command, running, settings
 from benchmarks.workloads import EVERYTHING, MOST, VARIANTS, Workload, workloads
 from falcorest.embedded import engine
 
@@ -165,17 +165,7 @@ def programs(
     door: str, names: list[str], uri: str, folder: Path, server: str
 ) -> Iterator[dict[str, Target]]:
     """Run programs of a door at the same time."""
-    environment = {
-        "MONGODB_URI": uri,
-        "DATABASE": DATABASE,
-        "COLLECTIONS": "posts:posts,new_posts:new_posts",
-        "JWT_SECRET_KEY": "x" * 32,
-        "FALCOREST_PUBLIC_METHODS": "GET,POST,PATCH",
-        # NOTE: the program written by hand logs and counts nothing.
-        "FALCOREST_ACCESS_LOG": "off",
-        "FALCOREST_METRICS": "off",
-        "FALCOREST_SLOW_MS": "0",
-    }
+    environment = settings(uri)
     with ExitStack() as stack:
         targets = {
             name: stack.enter_context(
@@ -263,10 +253,14 @@ def memory_table(found: dict[str, dict[str, Peak]]) -> tuple[list[str], list[lis
     return heading, rows
 
 
-def conditions(server: str) -> str:
-    """Return what figures depend on."""
-    shown = {"falcon", "pymongo", "marshmallow", "orjson", server}
-    versions = ", ".join(f"{name} {version(name)}" for name in sorted(shown))
+def conditions(*names: str) -> str:
+    """Return what figures depend on.
+
+    Args:
+        names: Of packages, beside those that are always told.
+    """
+    shown = sorted({"falcon", "pymongo", "marshmallow", "orjson", *names})
+    versions = ", ".join(f"{name} {version(name)}" for name in shown)
     return f"{date.today()}, Python {platform.python_version()}, {versions}"
 
 

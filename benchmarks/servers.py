@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.documents import DATABASE
+
 #: How an application is run: one worker, four threads, no log of requests.
 COMMANDS = {
     "granian": "granian --interface wsgi --factory --host 127.0.0.1 --port {port} --no-ws "
@@ -68,7 +70,8 @@ class Connection:
 
 def _joined(chunks: bytearray) -> bytes:
     """Return what is in chunks."""
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while True:
         end = chunks.index(b"\r\n", at)
         size = int(chunks[at:end], 16)
@@ -83,11 +86,11 @@ class Target:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
-        self._port = port
+        self.port = port
 
     def connect(self) -> None:
         """Wait until it listens."""
-        self.connection = Connection(wait_for(self.process, self._port))
+        self.connection = Connection(wait_for(self.process, self.port))
         self.send = self.connection.send
 
     def ready(self) -> None:
@@ -155,6 +158,7 @@ def running(words: list[str], folder: Path, environment: dict[str, str]) -> Iter
     process = subprocess.Popen(
         [word.format(port=port) for word in words],
         cwd=folder,
+        stdout=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
     )
     target = Target(process, port)
@@ -171,3 +175,18 @@ def command(server: str, app: str) -> list[str]:
     """Return what runs an application, made by a function of a module, in a server."""
     name, *words = shlex.split(COMMANDS[server])
     return [program(name), *(word.replace("{app}", app) for word in words)]
+
+
+def settings(uri: str) -> dict[str, str]:
+    """Return what programs have in their environment."""
+    return {
+        "MONGODB_URI": uri,
+        "DATABASE": DATABASE,
+        "COLLECTIONS": "posts:posts,new_posts:new_posts",
+        "JWT_SECRET_KEY": "x" * 32,
+        "FALCOREST_PUBLIC_METHODS": "GET,POST,PATCH",
+        # NOTE: the program written by hand logs and counts nothing.
+        "FALCOREST_ACCESS_LOG": "off",
+        "FALCOREST_METRICS": "off",
+        "FALCOREST_SLOW_MS": "0",
+    }
