@@ -1,0 +1,1 @@
+"""What falcorest costs, beside programs written by hand."""
