@@ -74,9 +74,8 @@ def starting(words: list[str], uri: str, folder: Path) -> Cost:
 def _first_answer(target: Target) -> int:
     deadline = time.monotonic() + 60
     while target.process.poll() is None and time.monotonic() < deadline:
-        with suppress(OSError):
-            with closing(Connection(target.port)) as connection:
-                return connection.send(_REQUEST)[0]
+        with suppress(OSError), closing(Connection(target.port)) as connection:
+            return connection.send(_REQUEST)[0]
         time.sleep(0.002)
     raise SystemExit(f"{target.process.args!r} doesn't answer")
 

@@ -7,7 +7,7 @@ path that forgets it can't exist, because there is no other path to the collecti
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from falcorest.caller import PUBLIC, Caller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -55,7 +56,8 @@ class Reader:
         self._children: dict[str, Self] = {}
         self._prepared: dict[Any, dict[str, Any]] = {}
         self._usual: dict[bool, Query] | None = None
-        resource._at_work = self
+        # PERF: in a circle, the two would wait for the garbage collector.
+        resource._at_work = weakref.proxy(self)
 
     # ------------------------------------------------------------------------ what is asked for
 
@@ -280,8 +282,10 @@ class Reader:
 
     def shown(self, documents: Sequence[Document]) -> Sequence[Any]:
         """Return documents as they are shown, but for those that are left out."""
-        if not self.declaration.has_schema and not self.changes_dump:
-            return self.service.policy.protection.shown(documents)
+        if not (self.declaration.children or self.changes_dump):
+            # PERF: nothing is left out, so nothing is looked for.
+            documents = self.service.policy.protection.shown(documents)
+            return self._dump(documents) if self.declaration.has_schema else documents
         return [shown for shown in self.dump(documents) if shown is not None]
 
     @property
@@ -389,7 +393,7 @@ class Reader:
         if selection.plan is None:
             shown: list[dict[str, Any]] = [{**document} for document in documents]
         else:
-            shown = selection.plan.dump_many(list(documents))
+            shown = selection.plan.dump_many(documents)
         for api, name in selection.computed:
             compute = getattr(self.resource, name)
             for document, one in zip(documents, shown, strict=True):

@@ -251,7 +251,7 @@ class RequestIds:
         given = req.env.get("HTTP_X_REQUEST_ID")
         if given is None or _REQUEST_ID.fullmatch(given) is None:
             # PERF: it is no secret, and this asks the system for nothing.
-            given = f"{random.getrandbits(64):016x}"  # noqa: S311  # nosec B311
+            given = f"{random.getrandbits(64):016x}"  # nosec B311
         req.context.request_id = given
         resp.set_header("X-Request-ID", given)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes, urlencode
 
@@ -237,15 +237,19 @@ def parse_count(value: str) -> str:
 
 def page_at(query_string: str, limit: int, place: Place | None) -> str:
     """Return the query string of another page of a list; see :meth:`Dialect.page_at`."""
+    # PERF: mostly, a parameter needs no encoding.
     parts = [
-        # PERF: mostly it needs no encoding.
-        part if _AS_IT_IS.fullmatch(part) else _encoded(pairs(part))
+        part if _AS_IT_IS.fullmatch(part) else _encoded(*pairs(part))
         for part in query_string.split("&")
         if part
     ]
-    kept = [part for part in parts if part.partition("=")[0] not in _PAGING]
-    return "&".join([*kept, f"_limit={limit}", *([_encoded([place])] if place else [])])
+    changed = [part for part in parts if part.partition("=")[0] not in _PAGING]
+    changed.append(f"_limit={limit}")
+    if place is not None:
+        part = f"{place[0]}={place[1]}"
+        changed.append(part if _AS_IT_IS.fullmatch(part) else _encoded(place))
+    return "&".join(changed)
 
 
-def _encoded(parameters: Iterable[tuple[str, str | int]]) -> str:
-    return urlencode([*parameters], safe=_PUNCTUATION)
+def _encoded(*parameters: tuple[str, str | int]) -> str:
+    return urlencode(parameters, safe=_PUNCTUATION)
