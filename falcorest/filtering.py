@@ -12,7 +12,7 @@ import marshmallow
 from marshmallow import fields as ma
 
 from falcorest.dialects.suffix import CONTROLS, DeclaredFilter, Sort
-from falcorest.fields import ObjectId
+from falcorest.fields import ObjectId, Reference
 from falcorest.hints import HINTS
 from falcorest.naming import EMBEDDED, Names
 from falcorest.operators import Operator
@@ -182,7 +182,7 @@ def _converter(field: ma.Field[Any], operator: Operator) -> Callable[[str], Any]
 
 def field_converter(field: ma.Field[Any]) -> Callable[[str], Any]:
     """Return what the field makes of a text. Its validators are for what is stored."""
-    if type(field) is ObjectId and not (field.pre_load or field.post_load):
+    if type(field) in (ObjectId, Reference) and not (field.pre_load or field.post_load):
         read: Callable[[Any], Any] = functools.partial(field._deserialize, attr=None, data=None)
         return _refusing(read)
     field = copy.copy(field)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Self
@@ -15,6 +15,7 @@ from bson.binary import UuidRepresentation
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError, WaitQueueTimeoutError
 
 from falcorest.caller import Caller
 from falcorest.database import (
@@ -166,8 +167,8 @@ class Finder:
     def page(self, query: Query) -> Page:
         """Return the documents of a query, and whether there are more behind its limit."""
         if query.limit is None:
-            return Page(read_all(self._find(query, 0)), False)
-        documents = read_all(self._find(query, min(query.limit + 1, LARGEST)))
+            return Page(self._read(query, 0), False)
+        documents = self._read(query, min(query.limit + 1, LARGEST))
         return Page(documents[: query.limit], len(documents) > query.limit)
 
     @database_operation()
@@ -203,9 +204,14 @@ class Finder:
         return {one["_id"] for one in self.collection.aggregate(stages, **self._options())}
 
     @database_operation()
-    def find(self, query: Query) -> list[Document]:
-        """Return the documents of a query."""
-        return read_all(self._find(query, query.limit or 0))
+    def find(self, query: Query, *, few: bool = False) -> list[Document]:
+        """Return the documents of a query.
+
+        Args:
+            query: What is asked.
+            few: Whether they are known to be few, where there is no limit.
+        """
+        return self._read(query, query.limit or 0, few=few)
 
     def find_by_ids(self, identities: Sequence[Any], query: Query) -> list[Document]:
         """Return those of some documents that a query allows, in chunks of :data:`CHUNK`.
@@ -217,7 +223,7 @@ class Finder:
         found: list[Document] = []
         for first in range(0, len(identities), CHUNK):
             chunk = list(identities[first : first + CHUNK])
-            found += self.find(replace(query, filter={"_id": {"$in": chunk}}))
+            found += self.find(replace(query, filter={"_id": {"$in": chunk}}), few=True)
         return found
 
     def find_referring(
@@ -297,12 +303,29 @@ class Finder:
         return self._one(identity, self._identify(identity, query), query)
 
     def _one(self, identity: Any, filter: Filter, query: Query) -> Document:
-        document = self.collection.find_one(filter, self._projection(query), **self._options())
-        if document is None:
+        asked = {"filter": filter, "projection": self._projection(query), **self._options()}
+        documents = self._at_once(asked, 1)
+        if documents is None:
+            document = self.collection.find_one(**asked)
+            documents = [] if document is None else [document]
+        if not documents:
             raise self._missing(identity)
-        return document
+        return documents[0]
+
+    def _read(self, query: Query, limit: int, *, few: bool = False) -> list[Document]:
+        """Return the documents of a query; 0 is no limit."""
+        asked = self._asked(query)
+        documents = self._at_once(asked, limit) if few or 0 < limit <= BATCH else None
+        if documents is None:
+            documents = read_all(self.collection.find(limit=limit, batch_size=BATCH, **asked))
+        return documents
 
     def _find(self, query: Query, limit: int) -> Any:
+        """Return a cursor on the documents of a query; 0 is no limit."""
+        return self.collection.find(limit=limit, batch_size=BATCH, **self._asked(query))
+
+    def _asked(self, query: Query) -> dict[str, Any]:
+        """Return what a collection is asked for by a query, but for its limit."""
         sort = self._sort(query)
         if len(sort) > SORTED:
             raise QueryError(
@@ -310,15 +333,64 @@ class Finder:
                 f"A sort may have {SORTED - 1} fields here, since the _id decides what it leaves "
                 "open.",
             )
-        return self.collection.find(
-            self._condition(query),
-            self._projection(query),
-            skip=query.skip,
-            limit=limit,
-            sort=sort or None,
-            batch_size=BATCH,
+        return {
+            "filter": self._condition(query),
+            "projection": self._projection(query),
+            "skip": query.skip,
+            "sort": sort or None,
             **self._options(),
-        )
+        }
+
+    def _at_once(self, asked: Mapping[str, Any], limit: int) -> list[Document] | None:
+        """Return documents as one answer to one command, or None if a cursor has to be asked.
+
+        PERF: of what the driver does for a cursor, most is for those that give several answers.
+
+        Source: https://www.mongodb.com/docs/manual/reference/command/find/
+
+        Args:
+            asked: What a collection is asked for.
+            limit: How many documents; 0 is no limit.
+        """
+        if in_memory(self._database):
+            return None
+        collection, session = self.collection, asked.get("session")
+        command: dict[str, Any] = {"find": collection.name, "filter": asked["filter"]}
+        projection = asked["projection"]
+        if projection is not None:
+            named = isinstance(projection, dict)
+            command["projection"] = projection if named else dict.fromkeys(projection, 1)
+        if asked.get("sort"):
+            command["sort"] = dict(asked["sort"])
+        if asked.get("skip"):
+            command["skip"] = asked["skip"]
+        if limit:
+            command["limit"] = limit
+        # NOTE: larger than the limit, so that nothing is left to be asked for.
+        command["batchSize"] = BATCH + 1
+        if "collation" in asked:
+            command["collation"] = asked["collation"]
+        if session is None and collection.read_concern.level:
+            command["readConcern"] = collection.read_concern.document
+        try:
+            reply = self._database.command(
+                command,
+                codec_options=collection.codec_options,
+                read_preference=None if session else collection.read_preference,
+                session=session,
+            )
+        except AutoReconnect as error:
+            # NOTE: the driver sends a command once. It asks for a cursor again where that helps.
+            if session or isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+                raise
+            return None
+        if reply["cursor"]["id"]:
+            # NOTE: an answer has 16 MiB at the most.
+            kill = {"killCursors": collection.name, "cursors": [reply["cursor"]["id"]]}
+            self._database.command(kill, read_preference=collection.read_preference)
+            return None
+        documents: list[Document] = reply["cursor"]["firstBatch"]
+        return documents
 
     def _sort(self, query: Query) -> list[tuple[str, int]]:
         """Return how documents are sorted, in one order only where some of them are not seen.

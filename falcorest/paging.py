@@ -29,7 +29,7 @@ from falcorest.memory.matching import is_condition, project
 from falcorest.policy import Policy
 from falcorest.protection import filter_paths
 from falcorest.query import NOTHING, Document, Filter, Keyset, Page, Query, conjunction
-from falcorest.streams import BATCH, DocumentStream, read_all
+from falcorest.streams import BATCH, DocumentStream
 
 #: How long it is taken for granted which indexes a collection has, in seconds.
 INDEX_SECONDS = 60.0
@@ -85,8 +85,8 @@ class Pager(Finder):
             )
         return super().stream(query)
 
-    def find(self, query: Query) -> list[Document]:
-        documents = super().find(query)
+    def find(self, query: Query, *, few: bool = False) -> list[Document]:
+        documents = super().find(query, few=few)
         if _is_reversed(query):
             documents.reverse()
         return documents
@@ -106,7 +106,7 @@ class Pager(Finder):
             missing = [path for path, _ in order if path not in query.projection]
             if missing and missing != ["_id"]:
                 read = replace(query, projection=_joined(query.projection, order))
-        documents = read_all(self._find(read, min(limit + 1, LARGEST)))
+        documents = self._read(read, min(limit + 1, LARGEST))
         keyset.order = None
         more = len(documents) > limit
         del documents[limit:]
@@ -162,10 +162,10 @@ class Pager(Finder):
 
     # ------------------------------------------------------------------------------ their order
 
-    def _find(self, query: Query, limit: int) -> Any:
+    def _asked(self, query: Query) -> dict[str, Any]:
         if query.keyset is not None:
             query.keyset.used = True
-        return super()._find(query, limit)
+        return super()._asked(query)
 
     def _condition(self, query: Query) -> Filter:
         condition = super()._condition(query)

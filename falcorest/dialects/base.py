@@ -24,8 +24,8 @@ Place: TypeAlias = tuple[str, str | int]
 
 _PAGING = frozenset({"_limit", "_skip", "_after", "_before"})
 _PUNCTUATION = "(),:"
-# NOTE: a parameter that is the same when it is read and written again.
-_AS_IT_IS = re.compile(rf"[\w.~{_PUNCTUATION}-]*=[\w.~{_PUNCTUATION}-]*", re.ASCII)
+# NOTE: a parameter that is the same when it is read and written again, but for brackets.
+_AS_IT_IS = re.compile(rf"[\w.~{_PUNCTUATION}-]*=[\w.~{_PUNCTUATION}\[\]-]*", re.ASCII)
 
 
 class Dialect(Protocol):
@@ -237,7 +237,7 @@ def parse_count(value: str) -> str:
 
 def page_at(query_string: str, limit: int, place: Place | None) -> str:
     """Return the query string of another page of a list; see :meth:`Dialect.page_at`."""
-    # PERF: mostly, a parameter needs no encoding.
+    # PERF: mostly, there is nothing to encode but brackets.
     parts = [
         part if _AS_IT_IS.fullmatch(part) else _encoded(*pairs(part))
         for part in query_string.split("&")
@@ -248,7 +248,7 @@ def page_at(query_string: str, limit: int, place: Place | None) -> str:
     if place is not None:
         part = f"{place[0]}={place[1]}"
         changed.append(part if _AS_IT_IS.fullmatch(part) else _encoded(place))
-    return "&".join(changed)
+    return "&".join(changed).replace("[", "%5B").replace("]", "%5D")
 
 
 def _encoded(*parameters: tuple[str, str | int]) -> str:

@@ -18,6 +18,7 @@ Operators are those of :data:`falcorest.operators.OPERATORS`, hints those of
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -75,7 +76,8 @@ class TypedDialect:
         )
         self._controls: dict[str, Callable[[str], Any]] = {
             "_projection": self._projection,
-            "_sort": self._sort,
+            # PERF: an application sorts in few ways.
+            "_sort": functools.lru_cache(maxsize=64)(self._sort),
             "_limit": count_parser("_limit", "query.invalid_limit"),
             "_skip": count_parser("_skip", "query.invalid_skip", limits.max_skip),
             "_after": str,
