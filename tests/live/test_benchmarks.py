@@ -10,8 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import documents, stages, startup
-from benchmarks.workloads import Workload
+from benchmarks import documents, profiles, stages, startup
+from benchmarks.workloads import Workload, workloads
 
 pytestmark = pytest.mark.live
 
@@ -56,6 +56,15 @@ def test_stages(door: str, seeded: str) -> None:
     assert {len(row) for row in rows} == {len(heading)}
     assert [row[0] for row in rows[:2]] == ["parse", "prepare"]
     assert rows[-1][0] == "whole, less the stages"
+
+
+def test_profiles(seeded: str) -> None:
+    chosen = workloads(POSTS)["declared"][:1]
+    ((workload, (ours, by_hand)),) = profiles.measure("declared", chosen, seeded, 1)
+    assert workload is chosen[0]
+    rows = profiles.rows(ours[1], by_hand[1], 1000)
+    assert {len(row) for row in rows} == {len(profiles.HEADING)}
+    assert any("on_get_item" in row[0] and row[1:3] == ["1", "0"] for row in rows)
 
 
 def test_startup(seeded: str, tmp_path: Path) -> None:
