@@ -3,8 +3,8 @@
     python -m benchmarks.profiles [--door zero-code] [--only "list 100"]
 
 The applications run in this process, without a server. The profiler makes a request several times
-as dear, and functions that are called often most of all; so its figures are scaled to the CPU time that a
-request takes without it.
+as dear, and functions that are called often most of all; so its figures are scaled to the CPU time
+that a request takes without it.
 """
 
 from __future__ import annotations
