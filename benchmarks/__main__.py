@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -45,8 +45,9 @@ PROGRAMS = {
     },
 }
 
-#: How many requests of each kind are sent before any is measured.
-WARM_UP = 40
+#: How many requests a program gets before it is the turn of the next one. What disturbs a machine
+#: for longer than that disturbs all of them.
+TURN = 10
 
 
 @dataclass
@@ -77,9 +78,6 @@ class Result:
     def throughput(self) -> float:
         pairs = zip(self.costs[OURS].clock, self.costs[BY_HAND].clock, strict=True)
         return median(hand / ours for ours, hand in pairs)
-
-    def least(self) -> float:
-        return min(self.costs[OURS].cpu) / min(self.costs[BY_HAND].cpu)
 
 
 @dataclass(frozen=True)
@@ -132,29 +130,58 @@ def _without_ids(shown: Any, identities: set[str]) -> Any:
     return json.loads(text)
 
 
+def take_turns(
+    targets: dict[str, Target],
+    requests: dict[str, list[bytes]],
+    rounds: int,
+    times: int,
+    clean: Callable[[], Any] = lambda: None,
+) -> dict[str, Costs]:
+    """Send requests to all programs by turns, some at a time.
+
+    Args:
+        targets: The programs.
+        requests: What each of them is sent, again and again.
+        rounds: How often their costs are noted.
+        times: How many requests each of them gets in a round.
+        clean: Called after each turn.
+    """
+    costs = {name: Costs() for name in targets}
+    sent = {name: cycle(some) for name, some in requests.items()}
+    order = list(targets)
+    for round_ in range(-1, rounds):
+        for cost in costs.values():
+            cost.cpu.append(0)
+            cost.clock.append(0)
+        for first in range(0, times, TURN):
+            for name in order:
+                target, cost = targets[name], costs[name]
+                some = list(islice(sent[name], min(TURN, times - first)))
+                before, start = target.cpu(), perf_counter()
+                for request in some:
+                    target.send(request)
+                cost.clock[-1] += (perf_counter() - start) * 1000 / times
+                cost.cpu[-1] += (target.cpu() - before) * 1000 / times
+                clean()
+            # NOTE: so that each of them follows each other one as often.
+            order = order[1:] + order[:1]
+        if round_ < 0:
+            # NOTE: the first one is to warm up.
+            for cost in costs.values():
+                cost.cpu.clear()
+                cost.clock.clear()
+    return costs
+
+
 def measure(
     workload: Workload, targets: dict[str, Target], rounds: int, requests: int, collection: Any
 ) -> Result:
-    """Send a workload to all programs by turns."""
+    """Measure what a workload costs each program."""
     times = max(1, round(requests * workload.share))
-    costs = {name: Costs() for name in targets}
-    sent = {name: cycle(workload.requests()) for name in targets}
-    order = list(targets)
-    for round_ in range(-1, rounds):
-        for name in order:
-            target, cost = targets[name], costs[name]
-            some = list(islice(sent[name], times if round_ >= 0 else min(times, WARM_UP)))
-            before, start = target.cpu(), perf_counter()
-            for request in some:
-                target.send(request)
-            if round_ >= 0:
-                cost.clock.append((perf_counter() - start) * 1000 / times)
-                cost.cpu.append((target.cpu() - before) * 1000 / times)
-            if workload.creates:
-                collection.delete_many({})
-        # NOTE: so that each of them follows each other one as often.
-        order = order[1:] + order[:1] if len(order) > 2 else order[::-1]
-    return Result(workload, costs)
+    sent = dict.fromkeys(targets, workload.requests())
+    # NOTE: so that the collection doesn't grow from turn to turn.
+    clean = (lambda: collection.delete_many({})) if workload.creates else (lambda: None)
+    return Result(workload, take_turns(targets, sent, rounds, times, clean))
 
 
 # ------------------------------------------------------------------------------------- programs
@@ -223,8 +250,8 @@ def peaks(door: str, uri: str, folder: Path, args: argparse.Namespace) -> dict[s
 def cpu_table(door: str, results: list[Result]) -> tuple[list[str], list[list[str]]]:
     """Return the heading and the rows of what requests cost."""
     schema = BY_SCHEMA in PROGRAMS[door]
-    heading = ["request", "by hand, ms", "÷ by hand: min", "median", "max", "least ÷ least"]
-    heading += ["bound", "throughput ÷ by hand"]
+    heading = ["request", "by hand, ms", "÷ by hand: min", "median", "max", "bound"]
+    heading.append("throughput ÷ by hand")
     if schema:
         heading.append("by hand with a schema ÷ by hand")
     rows = []
@@ -232,8 +259,7 @@ def cpu_table(door: str, results: list[Result]) -> tuple[list[str], list[list[st
         ratios = result.ratios()
         row = [result.workload.name, f"{median(result.costs[BY_HAND].cpu):.3f}"]
         row += [f"{one:.2f}" for one in (min(ratios), median(ratios), max(ratios))]
-        row += [f"{result.least():.2f}", f"{result.workload.bound:.2f}"]
-        row.append(f"{result.throughput():.2f}")
+        row += [tables.bound(median(ratios), result.workload.bound), f"{result.throughput():.2f}"]
         if schema:
             row.append(f"{median(result.ratios(BY_SCHEMA)):.2f}")
         rows.append(row)
@@ -248,8 +274,9 @@ def memory_table(found: dict[str, dict[str, Peak]]) -> tuple[list[str], list[lis
         hand = median(by_program[BY_HAND].after)
         for name, peak in by_program.items():
             after = median(peak.after)
-            more, bound = (f"{after - hand:+.1f}", "+10") if name == OURS else ("", "")
-            rows.append([door, name, f"{median(peak.before):.1f}", f"{after:.1f}", more, bound])
+            row = [door, name, f"{median(peak.before):.1f}", f"{after:.1f}"]
+            more = [f"{after - hand:+.1f}", tables.bound(after - hand, 10, 0)]
+            rows.append([*row, *(more if name == OURS else ["", ""])])
     return heading, rows
 
 
@@ -269,8 +296,8 @@ def main(arguments: list[str] | None = None) -> dict[str, list[Result]]:
     parser.add_argument("--door", choices=PROGRAMS, nargs="+", default=[*PROGRAMS])
     parser.add_argument("--only", nargs="+", help="workloads whose names have this in them")
     parser.add_argument("--posts", type=int, default=50_000)
-    parser.add_argument("--requests", type=int, default=100, help="a round; fewer of larger ones")
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--requests", type=int, default=200, help="a round; fewer of larger ones")
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--memory", type=int, default=3, help="runs that measure memory")
     parser.add_argument("--server", choices=COMMANDS, default="granian")
     parser.add_argument("--rst", type=Path, help="a folder for tables in reStructuredText")

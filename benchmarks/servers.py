@@ -33,7 +33,11 @@ class Connection:
     """A connection that is kept alive. It reads answers and no more, to cost little itself."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self._port = port
+        self._open()
+
+    def _open(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, request: bytes) -> tuple[int, bytes]:
@@ -44,19 +48,24 @@ class Connection:
             self._more(data)
         head = data[:end].lower()
         del data[: end + 4]
-        status = int(head[9:12])
-        if status == 204:
-            return status, b""
-        _, chunked, _ = head.partition(b"transfer-encoding: chunked")
+        body = b"" if head[9:12] == b"204" else self._body(head, data)
+        if b"\r\nconnection: close" in head:
+            # NOTE: waitress hangs up after what it has streamed.
+            self.close()
+            self._open()
+        return int(head[9:12]), body
+
+    def _body(self, head: bytearray, data: bytearray) -> bytes:
+        _, chunked, _ = head.partition(b"\r\ntransfer-encoding: chunked")
         if not chunked:
-            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+            length = int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0])
             while len(data) < length:
                 self._more(data)
-            return status, bytes(data)
+            return bytes(data)
         # NOTE: JSON has no such line ends in it.
         while not data.endswith(b"\r\n0\r\n\r\n"):
             self._more(data)
-        return status, _joined(data)
+        return _joined(data)
 
     def close(self) -> None:
         self._socket.close()
@@ -155,11 +164,13 @@ def running(words: list[str], folder: Path, environment: dict[str, str]) -> Iter
         environment: What it has in its environment besides.
     """
     port = free_port()
+    # NOTE: the settings of whoever runs the benchmark stay out of it.
+    inherited = {name: value for name, value in os.environ.items() if "FALCOREST" not in name}
     process = subprocess.Popen(
         [word.format(port=port) for word in words],
         cwd=folder,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
+        env={**inherited, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
     )
     target = Target(process, port)
     try:

@@ -52,9 +52,12 @@ POLICY, DRIVER = "… of find: policy", "… of find: pymongo, alone"
 WHOLE, WHOLE_BY_HAND = "whole", "whole, by hand"
 
 
-def caller(app: Any, path: str, query: str) -> Call:
+def caller(app: Any, path: str, query: str, method: str = "GET", body: bytes = b"") -> Call:
     """Return what sends a request to a WSGI application, as a server does."""
-    environ = create_environ(path, query, headers={"Accept": "*/*"})
+    headers = {"Accept": "*/*"}
+    if body:
+        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    environ = create_environ(path, query, method=method, headers=headers)
     environ.pop("HTTP_USER_AGENT", None)
     statuses: list[str] = []
 
@@ -62,12 +65,12 @@ def caller(app: Any, path: str, query: str) -> Call:
         statuses[:] = [status]
 
     def call() -> bytes:
-        body = app({**environ, "wsgi.input": io.BytesIO()}, start_response)
-        return b"".join(body)
+        pieces = app({**environ, "wsgi.input": io.BytesIO(body)}, start_response)
+        return b"".join(pieces)
 
     call()
-    if statuses != ["200 OK"]:
-        raise SystemExit(f"{path}: {statuses}")
+    if not statuses[0].startswith("2"):
+        raise SystemExit(f"{method} {path}: {statuses[0]}")
     return call
 
 

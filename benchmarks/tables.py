@@ -30,6 +30,11 @@ def rst(heading: Sequence[str], rows: Rows, note: str) -> str:
     return "\n".join([*lines, "", note, ""])
 
 
+def bound(figure: float, most: float, digits: int = 2) -> str:
+    """Return a bound, and whether a figure keeps it."""
+    return f"{most:.{digits}f}{'' if figure <= most else ', missed'}"
+
+
 def write(folder: Path | None, name: str, heading: Sequence[str], rows: Rows, note: str) -> None:
     """Show a table, and write it for the documentation if that is asked for.
 

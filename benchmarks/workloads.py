@@ -42,15 +42,19 @@ class Workload:
     def requests(self) -> list[bytes]:
         """Return the requests as they are sent: each path with each body, if there are several."""
         return [
-            self._request(self.paths[at % len(self.paths)], self.bodies[at % len(self.bodies)])
+            request(
+                self.method, self.paths[at % len(self.paths)], self.bodies[at % len(self.bodies)]
+            )
             for at in range(lcm(len(self.paths), len(self.bodies)))
         ]
 
-    def _request(self, path: str, body: bytes) -> bytes:
-        lines = [f"{self.method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: */*"]
-        if body:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        return "\r\n".join([*lines, "", ""]).encode() + body
+
+def request(method: str, path: str, body: bytes = b"") -> bytes:
+    """Return a request as it is sent."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: */*"]
+    if body:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def workloads(posts: int) -> dict[str, list[Workload]]:

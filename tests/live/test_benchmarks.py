@@ -10,8 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import documents, stages, startup
-from benchmarks.workloads import Workload
+from benchmarks import documents, profiles, stages, startup
+from benchmarks.workloads import Workload, workloads
 
 pytestmark = pytest.mark.live
 
@@ -58,13 +58,22 @@ def test_stages(door: str, seeded: str) -> None:
     assert rows[-1][0] == "whole, less the stages"
 
 
+def test_profiles(seeded: str) -> None:
+    chosen = workloads(POSTS)["declared"][:1]
+    ((workload, (ours, by_hand)),) = profiles.measure("declared", chosen, seeded, 1)
+    assert workload is chosen[0]
+    rows = profiles.rows(ours[1], by_hand[1], 1000)
+    assert {len(row) for row in rows} == {len(profiles.HEADING)}
+    assert any("on_get_item" in row[0] and row[1:3] == ["1", "0"] for row in rows)
+
+
 def test_startup(seeded: str, tmp_path: Path) -> None:
     imports = {name: [startup.importing(some, tmp_path)] for name, some in startup.IMPORTS.items()}
     starts = {
         name: [startup.starting(words, seeded, tmp_path)] for name, words in startup.SERVERS.items()
     }
     for found in (imports, starts):
-        heading, rows = startup.table(found, "1.30")
+        heading, rows = startup.table(found, lambda clock: 1.3 * clock)
         assert [row[0] for row in rows] == [*found, "ratio"]
         assert {len(row) for row in rows} == {len(heading)}
 

@@ -1,0 +1,1 @@
+"""Programs of other frameworks that serve the same documents."""
