@@ -193,6 +193,7 @@ def test_what_breaks_inside_stays_inside(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
+    monkeypatch.setattr("pymongo.database.Database.command", fail)
     monkeypatch.setattr("pymongo.collection.Collection.find_one", fail)
     with caplog.at_level(logging.ERROR, "falcorest"):
         result = api.get("/api/rockets/x%0d%0aGET")
