@@ -36,6 +36,7 @@ INT64 = range(-(2**63), 2**63)
 #: The ISO 8601 forms of a date and time; ``fromisoformat`` takes any separator.
 ISO_DATETIME = re.compile(r"[0-9W-]+([T ][0-9:.,Z+-]+)?")
 
+_USUAL_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z")
 _EPOCH = datetime(1970, 1, 1)
 _KEY_AND_COLON = re.compile(rb'"[ \t\r\n]*:')
 _TOO_LARGE = 2**63
@@ -225,9 +226,96 @@ def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
 
 def _count_colons(body: bytes) -> int:
     """Count the colons behind quotes; those inside of texts count too."""
-    if any(space in body for space in (b" :", b"\n:", b"\t:", b"\r:")):
+    # PERF: single bytes are found at once, and from the right, two of them in half the time.
+    if body.rfind(b" :") >= 0 or any(
+        space in body and space + b":" in body for space in (b"\n", b"\t", b"\r")
+    ):
         return len(_KEY_AND_COLON.findall(body))
     return body.count(b'":')
+
+
+def parse_decoded(body: bytes, max_depth: int = MAX_DEPTH) -> tuple[Any, bool]:
+    """Read JSON, and turn it into what is stored where it has nothing unusual in it.
+
+    Args:
+        body: UTF-8.
+        max_depth: How many levels of objects and lists it may have.
+
+    Returns:
+        What :func:`decode` gives, and True; or what :func:`parse` gives, and False.
+
+    Raises:
+        BodyError: As :func:`parse` does.
+    """
+    try:
+        raw = orjson.loads(body)
+        # PERF: one walk through all of it, where the two functions have one each.
+        if type(raw) in (dict, list):
+            holder = [raw]
+            count = _decode_and_count(holder, min(max_depth, MAX_DEPTH) + 1, set())
+            if count == _count_colons(body):
+                return holder[0], True
+    except (ValueError, TypeError, ArithmeticError, _Unusual):
+        # NOTE: whatever it is, it is found again, with its place.
+        pass
+    return parse(body, max_depth), False
+
+
+class _Unusual(Exception):
+    """Something that needs a closer look."""
+
+
+def _decode_and_count(container: Any, levels: int, good: set[str]) -> int:
+    """Decode what is in an object or a list, in place, and count its keys.
+
+    Args:
+        container: The object or list.
+        levels: How many levels it may have.
+        good: Keys that may be stored; it grows.
+
+    Raises:
+        _Unusual: Something in it isn't for certain what it seems.
+    """
+    if not levels:
+        raise _Unusual
+    count = 0
+    items: Any
+    if type(container) is dict:
+        count = len(container)
+        if not good.issuperset(container):
+            if not all(map(_is_key, container)):
+                raise _Unusual
+            good.update(container)
+        items = container.items()
+    else:
+        items = enumerate(container)
+    for place, item in items:
+        kind = type(item)
+        if kind is str:
+            continue
+        if kind is int or kind is float:
+            if not -_TOO_LARGE < item < _TOO_LARGE:
+                raise _Unusual
+        elif kind is dict:
+            decoder = None
+            if len(item) == 1 and levels > 1:
+                ((key, inner),) = item.items()
+                decoder = _OF_TEXT.get(key) if type(inner) is str else None
+            if decoder is None:
+                count += _decode_and_count(item, levels - 1, good)
+            else:
+                container[place] = decoder(inner)
+                count += 1
+        elif kind is list:
+            # PERF: most lists are of texts.
+            for one in item:
+                if type(one) is not str:
+                    count += _decode_and_count(item, levels - 1, good)
+                    break
+            else:
+                if levels == 1:
+                    raise _Unusual
+    return count
 
 
 def _malformed(body: bytes, error: orjson.JSONDecodeError, max_depth: int) -> BodyError:
@@ -424,12 +512,16 @@ def _decode_date(value: Any) -> datetime | DatetimeMS:
     elif type(value) is int:
         milliseconds = value
     else:
-        if ISO_DATETIME.fullmatch(_text(value)) is None or "T" not in value:
+        # PERF: mostly it is UTC, to the millisecond.
+        if _USUAL_DATE.fullmatch(_text(value)) is not None:
+            return datetime.fromisoformat(value[:-1])
+        if ISO_DATETIME.fullmatch(value) is None or "T" not in value:
             _wrong()
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is not None:
             moment = moment.astimezone(UTC).replace(tzinfo=None)
-        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+        beyond = moment.microsecond % 1000
+        return moment - timedelta(microseconds=beyond) if beyond else moment
     try:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
@@ -470,7 +562,9 @@ def _decode_uuid(value: Any) -> Binary:
 
 
 def _decode_oid(value: Any) -> ObjectId:
-    return ObjectId(_text(value)) if re.fullmatch(r"[0-9a-fA-F]{24}", value) else _wrong()
+    # NOTE: spaces may stand between the digits that it reads.
+    identity = bytes.fromhex(_text(value))
+    return ObjectId(identity) if len(identity) == 12 and len(value) == 24 else _wrong()
 
 
 def _decode_scoped_code(value: dict[str, Any], depth: int) -> Code:
@@ -510,6 +604,13 @@ _SIMPLE: dict[str, Callable[[Any], Any]] = {
     "$symbol": _text,
     "$minKey": _constant(MinKey(), 1),
     "$maxKey": _constant(MaxKey(), 1),
+}
+
+
+#: Those of them that hold a text.
+_OF_TEXT = {
+    key: _SIMPLE[key]
+    for key in ("$oid", "$date", "$numberInt", "$numberLong", "$numberDouble", "$numberDecimal")
 }
 
 

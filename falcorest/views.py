@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ from falcorest.preconditions import Preconditions, tag_of
 from falcorest.preferences import MINIMAL, REPRESENTATION, apply_preference, preference
 from falcorest.query import EVERYTHING, Document
 from falcorest.resource import Resource
-from falcorest.service import CollectionService
+from falcorest.service import CollectionService, with_id
 from falcorest.streams import DocumentStream
 from falcorest.writing import Writer
 
@@ -282,8 +282,13 @@ class ResourceView(View, Permissions):
         if imports and media_type(req) == NDJSON:
             self._import(req, resp)
             return
-        data = self._read(req, f"{JSON}, {NDJSON}" if imports else JSON)
         work, _ = req.env[PREPARED]
+        accepted = f"{JSON}, {NDJSON}" if imports else JSON
+        # PERF: a document that is stored as it comes is decoded while it is read.
+        if work.stores_as_sent:
+            data, work.is_decoded = self._read(req, accepted, parse=bson_json.parse_decoded)
+        else:
+            data = self._read(req, accepted)
         if type(data) is list:
             self._create_many(req, resp, data)
             return
@@ -335,7 +340,7 @@ class ResourceView(View, Permissions):
         if self.declaration.has_schema:
             return b"" if wanted == MINIMAL else work.dump_json(documents)
         if wanted == REPRESENTATION:
-            return work.dump_json(documents)
+            return work.dump_json([with_id(document) for document in documents])
         return work.json([{"_id": document["_id"]} for document in documents])[1:-1]
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -490,9 +495,14 @@ class ResourceView(View, Permissions):
                 )
         return given
 
-    def _read(self, req: falcon.Request, accepted: str = JSON) -> Any:
+    def _read(
+        self,
+        req: falcon.Request,
+        accepted: str = JSON,
+        parse: Callable[[bytes, int], Any] = bson_json.parse,
+    ) -> Any:
         limits = self.limits
-        return read_json(req, limits.max_body_bytes, limits.max_body_depth, accepted)
+        return read_json(req, limits.max_body_bytes, limits.max_body_depth, accepted, parse)
 
     def _without_plain_id(self, body: Any, identity: Any) -> Any:
         """Take the ``_id`` of the address out of a body, where it stands as plain JSON shows it."""
@@ -632,6 +642,7 @@ def read_json(
     max_bytes: int,
     max_depth: int = Limits.max_body_depth,
     accepted: str = falcon.MEDIA_JSON,
+    parse: Callable[[bytes, int], Any] = bson_json.parse,
 ) -> Any:
     """Read the body of a request as JSON; ``$`` objects in it are left as they stand.
 
@@ -640,6 +651,7 @@ def read_json(
         max_bytes: The largest body that is read.
         max_depth: How many levels of objects and lists it may have.
         accepted: The media types that are read at this address.
+        parse: What reads it otherwise.
 
     Raises:
         UnsupportedMediaType: It is something else (415).
@@ -655,7 +667,7 @@ def read_json(
             ),
         )
     body = req.env.get(BODY)
-    return bson_json.parse(Body(req, max_bytes).whole() if body is None else body, max_depth)
+    return parse(Body(req, max_bytes).whole() if body is None else body, max_depth)
 
 
 def log_failure(req: falcon.Request, error: Exception) -> None:

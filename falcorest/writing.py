@@ -49,6 +49,8 @@ class Writer(Reader):
     documents are read first, and every permission is asked before anything is written.
     """
 
+    #: Whether the body of a create is what is stored already.
+    is_decoded = False
     #: Whether a body has other documents in it that are written as well.
     saves_others: bool = False
     #: API names of the fields that a patch takes away.
@@ -68,6 +70,8 @@ class Writer(Reader):
         """
         if not bodies:
             raise BodyError("body.wrong_type", "The list is empty; there is nothing to store.")
+        if self.is_decoded and all(type(body) is dict for body in bodies):
+            return self.service.insert_many(bodies)
         simple = not self._overrides("create_object")
         if simple and not any(self._holds_objects(body) for body in bodies):
             # PERF: without hooks, documents of which nothing is known are stored as they come.
@@ -82,6 +86,13 @@ class Writer(Reader):
                 return self.service.insert_many(documents)
         return self.service.together(
             lambda: [write.run() for write in list(_indexed(self.prepare_create, deepcopy(bodies)))]
+        )
+
+    @property
+    def stores_as_sent(self) -> bool:
+        """Whether new documents are stored as they come, without schemas and hooks."""
+        return not (self.declaration.has_schema or self.declaration.children) and not (
+            self._overrides("has_add_permission", "validate_request", "create_object")
         )
 
     def create_each(self, bodies: list[Any]) -> list[Problem | None]:

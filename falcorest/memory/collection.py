@@ -309,7 +309,8 @@ def _stored(document: Document) -> Document:
         DocumentTooLarge: It is larger than a document may be.
         OverflowError: An integer in it is.
     """
-    data = bson.encode(document, codec_options=_CODEC)
+    # NOTE: the driver puts the _id in front.
+    data = bson.encode({"_id": document["_id"], **document}, codec_options=_CODEC)
     if _is_deeper(document, _MAX_LEVELS):
         raise WriteError("the document is nested too deeply", _OVERFLOW)
     if len(data) > _MAX_BYTES:
