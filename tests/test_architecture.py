@@ -169,6 +169,20 @@ def test_a_program_that_declares_resources_loads_nothing_else(program: str) -> N
     assert not loaded & NOT_LOADED
 
 
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("falcorest.server", {"falcorest.cli", "falcorest.runner", "click", "rich", "granian"}),
+        ("falcorest.cli", {"granian", "gunicorn", "waitress", "rich.progress"}),
+    ],
+)
+def test_a_server_loads_what_serving_takes(module: str, others: set[str]) -> None:
+    described = {"falcorest.openapi.description", "apispec", "jsonschema"}
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & {*others, *described, "falcorest.scaffold", "mongomock"}
+
+
 @pytest.mark.parametrize("package", ["falcorest", "falcorest.auth"])
 def test_what_is_loaded_later_is_there_under_its_name(package: str) -> None:
     program = f"""
