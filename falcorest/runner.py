@@ -180,7 +180,7 @@ def _leave(code: Any) -> NoReturn:
 
 
 def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server import Server
 
@@ -189,6 +189,9 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         address=run.address,
         port=run.port,
         interface=Interfaces.WSGI,
+        # APPSEC: while granian waits to see which HTTP a connection speaks, it waits forever, and
+        # it takes a thousand connections at the most.
+        http=HTTPModes.http1,
         workers=run.workers,
         blocking_threads=run.threads,
         websockets=False,
