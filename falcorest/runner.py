@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import signal
 import socket
@@ -184,6 +185,7 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
     from granian.log import LogLevels
     from granian.server import Server
 
+    logging.getLogger("_granian").addFilter(_is_for_us)
     server = Server(
         "falcorest",
         address=run.address,
@@ -214,6 +216,12 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
     )
     server.serve(target_loader=functools.partial(_load_in_granian, load), wrap_loader=False)
+
+
+def _is_for_us(record: logging.LogRecord) -> bool:
+    # NOTE: on one core, it advises against four threads, and in favour of an option that isn't
+    # ours. They wait for MongoDB most of the time.
+    return "Python threads" not in record.getMessage()
 
 
 def _load_in_granian(load: Callable[[], App]) -> App:

@@ -167,6 +167,9 @@ def test_a_program_that_declares_resources_loads_nothing_else(program: str) -> N
     loaded = loaded_by(program)
     assert "falcorest.views" in loaded
     assert not loaded & NOT_LOADED
+    anyway = loaded_by("import falcon, pymongo, marshmallow, orjson")
+    packages = {name.partition(".")[0] for name in loaded - anyway}
+    assert packages - sys.stdlib_module_names == {"falcorest"}
 
 
 @pytest.mark.parametrize(
