@@ -260,15 +260,8 @@ def _when_listening(run: Run, ready: Callable[[], None]) -> None:
 def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from gunicorn.app.base import BaseApplication
     from gunicorn.glogging import Logger
-    from gunicorn.workers.gthread import ThreadWorker
 
-    class Worker(ThreadWorker):  # type: ignore[misc]
-        def set_accept_enabled(self, enabled: bool) -> None:
-            super().set_accept_enabled(enabled)
-            if not self.alive:
-                # NOTE: else clients would wait in line for a worker that doesn't come.
-                for listener in self.sockets:
-                    listener.close()
+    from falcorest.gunicorn_worker import Worker
 
     class Log(Logger):  # type: ignore[misc]
         def setup(self, cfg: Any) -> None:
@@ -326,6 +319,8 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
             if self.chunked and "CONTENT_LENGTH" in self.headers:
                 raise ParsingError("Content-Length and Transfer-Encoding")
 
+    # NOTE: it would write a line for every request that waits for a thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     stopping = threading.Event()
 
     class Channel(HTTPChannel):  # type: ignore[misc]

@@ -42,7 +42,7 @@ ORDER = [
     ),
     *("tables", "formats", "lines", "imports", "views", "idempotency", "compression"),
     *("auth", "middleware", "openapi", "api", "monitor", "probes", "catalog", "cors"),
-    *("server", "demo", "runner", "scaffold"),
+    *("server", "demo", "gunicorn_worker", "runner", "scaffold"),
     *("indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]
 

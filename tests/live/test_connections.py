@@ -8,15 +8,16 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
+import psutil
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from falcorest.auth import TokenIssuer
-from tests.live.processes import PATIENCE, SERVERS, Running, serving
+from tests.live.processes import PATIENCE, SERVERS, Running, eventually, serving
 from tests.support import SECRET, clean_environment
 
 pytestmark = pytest.mark.live
@@ -108,6 +109,13 @@ def answers(connection: socket.socket) -> list[tuple[int, dict[str, str], bytes]
     return found
 
 
+def open_connections(server: Running) -> list[Any]:
+    """Return the connections with clients that a server holds open."""
+    processes = [psutil.Process(server.process.pid), *server.below()]
+    found = [one for process in processes for one in process.net_connections("tcp")]
+    return [one for one in found if one.raddr and one.laddr.port == server.port]
+
+
 def test_many_requests_on_one_connection(kept: http.client.HTTPConnection, server: Running) -> None:
     """Whatever is answered, the next request finds the connection as it was."""
     for number in range(40):
@@ -132,6 +140,51 @@ def test_requests_that_pile_up_are_answered_in_their_order(line: socket.socket) 
     line.sendall(b"".join([*requests, request("/api/engines/e0", Connection="close")]))
     found = answers(line)
     assert [json.loads(body)["_id"] for _, _, body in found] == [*order, "e0"]
+
+
+def test_more_clients_than_threads(server: Running) -> None:
+    """They wait for their turns, and the log doesn't speak of it."""
+    order = [f"e{n}" for n in range(30)]
+    address = ("127.0.0.1", server.port)
+    with ExitStack() as stack:
+        lines = [
+            stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+            for _ in range(24)
+        ]
+        for one in order:
+            for line in lines:
+                line.sendall(request(f"/api/engines/{one}"))
+        for line in lines:
+            line.sendall(request("/api/engines/e0", Connection="close"))
+        for line in lines:
+            assert [json.loads(body)["_id"] for _, _, body in answers(line)] == [*order, "e0"]
+    said = {json.loads(line)["logger"] for line in server.text.splitlines() if line[:1] == "{"}
+    assert said == {"falcorest.access"}
+
+
+def test_clients_that_do_not_hang_up(server: Running) -> None:
+    """Nobody waits for them, and their connections aren't kept."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        for _ in range(24):
+            address = ("127.0.0.1", server.port)
+            line = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+            line.sendall(request("/api/engines/e1", Connection="close"))
+            assert [status for status, _, _ in answers(line)] == [200]
+        for _ in range(8):
+            assert server.get("/api/engines/e2").status == 200
+        assert time.monotonic() - started < 10
+        assert eventually(lambda: not open_connections(server))
+
+
+def test_who_sends_on_after_the_end(server: Running, line: socket.socket) -> None:
+    line.sendall(request("/api/engines/e1", Connection="close"))
+    assert [status for status, _, _ in answers(line)] == [200]
+    with suppress(ConnectionError):
+        for _ in range(100):
+            line.sendall(b"x" * 65536)
+    assert eventually(lambda: not open_connections(server))
+    assert server.get("/api/engines/e2").status == 200
 
 
 @pytest.mark.parametrize(
@@ -194,6 +247,7 @@ def test_another_http_is_not_spoken(line: socket.socket) -> None:
     assert not said or said.startswith(b"HTTP/1.")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
 def test_a_large_body(
     chunked: bool, kept: http.client.HTTPConnection, database: Database[dict[str, Any]]
