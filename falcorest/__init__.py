@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from falcorest import fields, methods, operators
 from falcorest.api import FalcoRest
 from falcorest.auth import AuthenticationBase
-from falcorest.compression import Compression
 from falcorest.errors import ConfigurationError, FalcorestError, Problem
 from falcorest.limits import Limits
-from falcorest.monitor import Monitor
 from falcorest.query import Query
 from falcorest.resource import Resource
 from falcorest.schema import Schema
 from falcorest.views import ResourceView
 
 if TYPE_CHECKING:
+    from falcorest.compression import Compression
+    from falcorest.monitor import Monitor
     from falcorest.server import create_app
 
 __all__ = [
@@ -40,11 +41,15 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+# PERF: what many programs don't use is loaded by those that do.
+_LATER = {"Compression": "compression", "Monitor": "monitor", "create_app": "server"}
+
 
 def __getattr__(name: str) -> Any:
-    # PERF: the zero-code server is imported when it is used.
-    if name == "create_app":
-        from falcorest.server import create_app
-
-        return create_app
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

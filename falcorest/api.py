@@ -9,14 +9,12 @@ from typing import Any, TypeVar
 import falcon
 from falcon.routing import CompiledRouter
 
-from falcorest.auth import as_methods
-from falcorest.auth.methods import challenge
+from falcorest.auth.methods import as_methods, challenge
 from falcorest.database import MongoDatabase, Transactions, in_memory
 from falcorest.errors import PROBLEM_JSON, ConfigurationError, Problem, problem_json
 from falcorest.idempotency import Outcomes, make_repeatable
+from falcorest.limits import SECRET_BYTES
 from falcorest.middleware import Middleware
-from falcorest.openapi.views import ASSETS, AssetView, DocsView, OpenApiView
-from falcorest.settings import SECRET_BYTES
 from falcorest.views import ResourceView, View, log_failure
 
 V = TypeVar("V", bound=ResourceView)
@@ -170,6 +168,9 @@ class FalcoRest:
             ConfigurationError: A place is none, or there is something else; or Swagger UI isn't
                 there.
         """
+        # PERF: most programs that declare resources describe none.
+        from falcorest.openapi.views import ASSETS, AssetView, DocsView, OpenApiView
+
         self.add_view(OpenApiView(self._views, title, version), url)
         if docs is not None:
             place = docs.rstrip("/")

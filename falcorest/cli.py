@@ -22,7 +22,6 @@ from falcorest.catalog import resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
-from falcorest.index_report import build_missing, index_table
 from falcorest.indexing import (
     Declared,
     compare_all,
@@ -35,7 +34,6 @@ from falcorest.metrics import shared
 from falcorest.query import Document
 from falcorest.routes import route_table
 from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_server
-from falcorest.scaffold import scaffold as write_module
 from falcorest.server import build_app, open_database, with_secret
 from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
 from falcorest.targets import load_views, views_of
@@ -251,6 +249,9 @@ def indexes(api: str | None, apply: bool) -> None:
 
     They are those of falcorest.toml; with MODULE:API, such as app:api, those of a program.
     """
+    # PERF: serve doesn't wait for what other commands need.
+    from falcorest.index_report import build_missing, index_table
+
     command = f"falcorest indexes {api}" if api else "falcorest indexes"
     with _declared(api) as declared:
         reports = compare_all(declared)
@@ -295,6 +296,8 @@ def scaffold(collections: tuple[str, ...], sample: int) -> None:
 
     Without COLLECTION, all that can be served. The database is only read.
     """
+    from falcorest.scaffold import scaffold as write_module
+
     settings = load_settings()
     with _opened(settings, serving=False) as (settings, _), _connected(settings) as database:
         text = write_module(settings, database, collections, sample=sample, say=_say)

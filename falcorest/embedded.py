@@ -37,7 +37,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from falcorest.errors import ConfigurationError
-from falcorest.settings import SECRET_BYTES
+from falcorest.limits import SECRET_BYTES
 
 REPLICA_SET = "falcorest"
 

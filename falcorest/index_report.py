@@ -12,7 +12,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from falcorest.indexes import Progress, State, build, reason
+from falcorest.indexes.build import Progress, build, reason
+from falcorest.indexes.comparison import State
 from falcorest.indexing import Report, in_words, keys_of, options_of, way_out
 from falcorest.terminal import columns, printable
 

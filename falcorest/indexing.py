@@ -14,14 +14,13 @@ from falcorest.bson_json import dumps
 from falcorest.catalog import Served
 from falcorest.database import MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
-from falcorest.indexes import (
+from falcorest.indexes import Index, merge
+from falcorest.indexes.comparison import (
     Compared,
-    Index,
     State,
     compare,
     is_usually_named,
     look,
-    merge,
     text_keys,
 )
 from falcorest.query import Document

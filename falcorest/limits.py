@@ -14,6 +14,9 @@ from falcorest.errors import ConfigurationError
 #: The most that a limit can be, unless something behind it has a bound of its own.
 MOST = 2**31 - 1
 
+#: The fewest bytes of a secret that signs something.
+SECRET_BYTES = 32
+
 
 def _limit(default: int, help: str, code: str, most: int = MOST) -> Any:
     return field(default=default, metadata={"help": help, "code": code, "most": most})

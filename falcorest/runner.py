@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import signal
 import socket
@@ -180,15 +181,19 @@ def _leave(code: Any) -> NoReturn:
 
 
 def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
     from granian.server import Server
 
+    logging.getLogger("_granian").addFilter(_is_for_us)
     server = Server(
         "falcorest",
         address=run.address,
         port=run.port,
         interface=Interfaces.WSGI,
+        # APPSEC: while granian waits to see which HTTP a connection speaks, it waits forever, and
+        # it takes a thousand connections at the most.
+        http=HTTPModes.http1,
         workers=run.workers,
         blocking_threads=run.threads,
         websockets=False,
@@ -211,6 +216,12 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         threading.Thread(target=_when_listening, args=(run, ready), daemon=True).start
     )
     server.serve(target_loader=functools.partial(_load_in_granian, load), wrap_loader=False)
+
+
+def _is_for_us(record: logging.LogRecord) -> bool:
+    # NOTE: on one core, it advises against four threads, and in favour of an option that isn't
+    # ours. They wait for MongoDB most of the time.
+    return "Python threads" not in record.getMessage()
 
 
 def _load_in_granian(load: Callable[[], App]) -> App:
@@ -249,15 +260,8 @@ def _when_listening(run: Run, ready: Callable[[], None]) -> None:
 def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from gunicorn.app.base import BaseApplication
     from gunicorn.glogging import Logger
-    from gunicorn.workers.gthread import ThreadWorker
 
-    class Worker(ThreadWorker):  # type: ignore[misc]
-        def set_accept_enabled(self, enabled: bool) -> None:
-            super().set_accept_enabled(enabled)
-            if not self.alive:
-                # NOTE: else clients would wait in line for a worker that doesn't come.
-                for listener in self.sockets:
-                    listener.close()
+    from falcorest.gunicorn_worker import Worker
 
     class Log(Logger):  # type: ignore[misc]
         def setup(self, cfg: Any) -> None:
@@ -315,6 +319,8 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
             if self.chunked and "CONTENT_LENGTH" in self.headers:
                 raise ParsingError("Content-Length and Transfer-Encoding")
 
+    # NOTE: it would write a line for every request that waits for a thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     stopping = threading.Event()
 
     class Channel(HTTPChannel):  # type: ignore[misc]

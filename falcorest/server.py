@@ -30,7 +30,7 @@ from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
-from falcorest.indexes import build_in_memory
+from falcorest.indexes.build import build_in_memory
 from falcorest.logs import AccessLog, configure, log_access
 from falcorest.methods import ALL, READING
 from falcorest.monitor import Monitor

@@ -24,7 +24,7 @@ from marshmallow import ValidationError, validate
 
 from falcorest.errors import ConfigurationError
 from falcorest.indexes import Index, read_indexes
-from falcorest.limits import LIMITS, MOST, Limit, Limits
+from falcorest.limits import LIMITS, MOST, SECRET_BYTES, Limit, Limits
 from falcorest.logs import AUTO, STYLES
 from falcorest.policy import RULES, Policy
 from falcorest.query import is_path
@@ -34,7 +34,6 @@ EMBEDDED = "embedded"
 IN_MEMORY = "mongomock"
 EXTERNAL = "external"
 DEFAULT_DATABASE = "falcorest"
-SECRET_BYTES = 32
 
 _HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _AUTHENTICATION = ("bearer", "basic", "api-key")

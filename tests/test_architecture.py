@@ -42,7 +42,7 @@ ORDER = [
     ),
     *("tables", "formats", "lines", "imports", "views", "idempotency", "compression"),
     *("auth", "middleware", "openapi", "api", "monitor", "probes", "catalog", "cors"),
-    *("server", "demo", "runner", "scaffold"),
+    *("server", "demo", "gunicorn_worker", "runner", "scaffold"),
     *("indexing", "terminal", "index_report", "routes", "targets", "cli"),
 ]
 
@@ -108,8 +108,6 @@ def test_the_package_exports_what_it_names() -> None:
     assert len(falcorest.__all__) == len(set(falcorest.__all__))
     for name in falcorest.__all__:
         assert getattr(falcorest, name) is not None
-    with pytest.raises(AttributeError, match="no_such_name"):
-        _ = falcorest.no_such_name
 
 
 def test_every_other_list_of_exports_is_sorted_and_true() -> None:
@@ -120,17 +118,87 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
         assert all(hasattr(module, name) for name in names), module
 
 
-def test_importing_the_package_loads_neither_the_server_nor_the_command_line() -> None:
-    program = "import falcorest, sys; print(*sys.modules, sep='\\n')"
+def loaded_by(program: str) -> set[str]:
+    """Return the modules that a program of its own has loaded at its end."""
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules, sep='\\n')"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    loaded = set(result.stdout.split())
+    return set(result.stdout.split())
+
+
+#: What a program that declares resources doesn't need.
+NOT_LOADED = {
+    *("falcorest.server", "falcorest.cli", "falcorest.runner", "falcorest.terminal"),
+    *("falcorest.settings", "falcorest.catalog", "falcorest.embedded", "falcorest.demo"),
+    *("falcorest.openapi", "falcorest.scaffold", "falcorest.monitor", "falcorest.compression"),
+    *("falcorest.auth.backends", "falcorest.auth.tokens", "falcorest.auth.users"),
+    *("falcorest.indexes.build", "falcorest.indexes.comparison"),
+    *("granian", "gunicorn", "waitress", "rich", "click", "mongomock"),
+    *("apispec", "jsonschema", "openapi_spec_validator", "flask_swagger_ui", "html"),
+    *("argon2", "jwt", "falcon_auth", "environs", "dotenv", "tomllib"),
+}
+
+DECLARING = """
+import falcon, pymongo
+from falcorest import FalcoRest, Resource, ResourceView, Schema, fields, methods
+from marshmallow import fields as ma
+
+class Rocket(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    name = ma.String()
+
+class RocketResource(Resource):
+    collection, schema = "rockets", Rocket
+
+api = FalcoRest(falcon.App(), pymongo.MongoClient(connect=False)["rockets"])
+
+@api.register(name="rockets", url="/rockets/")
+class RocketView(ResourceView):
+    resource = RocketResource
+    methods = [methods.List, methods.Create]
+"""
+
+
+@pytest.mark.parametrize("program", ["import falcorest", DECLARING], ids=["import", "declare"])
+def test_a_program_that_declares_resources_loads_nothing_else(program: str) -> None:
+    loaded = loaded_by(program)
     assert "falcorest.views" in loaded
-    assert not loaded & {
-        *("falcorest.server", "falcorest.cli", "falcorest.runner", "falcorest.terminal"),
-        *("granian", "gunicorn", "waitress", "rich", "click", "mongomock"),
-    }
+    assert not loaded & NOT_LOADED
+    anyway = loaded_by("import falcon, pymongo, marshmallow, orjson")
+    packages = {name.partition(".")[0] for name in loaded - anyway}
+    assert packages - sys.stdlib_module_names == {"falcorest"}
+
+
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("falcorest.server", {"falcorest.cli", "falcorest.runner", "click", "rich", "granian"}),
+        ("falcorest.cli", {"granian", "gunicorn", "waitress", "rich.progress"}),
+    ],
+)
+def test_a_server_loads_what_serving_takes(module: str, others: set[str]) -> None:
+    described = {"falcorest.openapi.description", "apispec", "jsonschema"}
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & {*others, *described, "falcorest.scaffold", "mongomock"}
+
+
+@pytest.mark.parametrize("package", ["falcorest", "falcorest.auth"])
+def test_what_is_loaded_later_is_there_under_its_name(package: str) -> None:
+    program = f"""
+import {package} as package
+assert set(package.__all__) <= set(dir(package))
+from {package} import *
+assert all(globals()[name] is getattr(package, name) for name in package.__all__)
+"""
+    loaded = loaded_by(program)
+    assert loaded & NOT_LOADED
+    module = importlib.import_module(package)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = module.no_such_name
 
 
 def test_the_factory_is_imported_when_it_is_used() -> None:

@@ -7,7 +7,7 @@ import tempfile
 wsgi_app = "falcorest:create_app()"
 bind = "127.0.0.1:8000"
 workers = 2
-worker_class = "gthread"
+worker_class = "falcorest.gunicorn_worker.Worker"
 threads = 4
 
 # The workers share their metrics in this folder.

@@ -1,10 +1,9 @@
-"""What an author may list as authentication methods, backends of falcon-auth among them."""
+"""Backends of falcon-auth as authentication methods."""
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import falcon
@@ -16,7 +15,7 @@ from falcon_auth.backends import (
     NoneAuthBackend,
 )
 
-from falcorest.auth.methods import AuthenticationBase, read_authorization
+from falcorest.auth.methods import AuthenticationBase, name_of, read_authorization
 from falcorest.auth.ready import make_challenge
 from falcorest.errors import ConfigurationError
 from falcorest.logs import log_exception
@@ -46,7 +45,7 @@ class BackendAuthentication(AuthenticationBase):
 
     def __init__(self, backend: Any, challenge: str | None = None) -> None:
         if not isinstance(backend, AuthBackend):
-            raise ConfigurationError(f"{_name(backend)} is no backend of falcon-auth.")
+            raise ConfigurationError(f"{name_of(backend)} is no backend of falcon-auth.")
         self._backends = list(_single(backend))
         schemes = [scheme for one in self._backends if (scheme := _scheme(one)) is not None]
         drawn = ", ".join(dict.fromkeys(make_challenge(scheme) for scheme in schemes))
@@ -72,50 +71,9 @@ class BackendAuthentication(AuthenticationBase):
         return None
 
 
-def as_methods(entries: Sequence[Any]) -> tuple[AuthenticationBase, ...]:
-    """Return the authentication methods that an author listed, ready to be asked.
-
-    Args:
-        entries: Instances of :class:`AuthenticationBase`, classes of it that need no arguments,
-            and backends of falcon-auth.
-
-    Raises:
-        ConfigurationError: One is something else, or can't work; the message names it.
-    """
-    if not isinstance(entries, (list, tuple)):
-        raise ConfigurationError(
-            f"authentication_methods is a list of methods, not {_name(entries)}."
-        )
-    return tuple(_as_method(entry) for entry in entries)
-
-
-def _as_method(entry: Any) -> AuthenticationBase:
-    name = f"authentication_methods: {_name(entry)}"
-    if isinstance(entry, type) and issubclass(entry, (AuthenticationBase, AuthBackend)):
-        try:
-            entry = entry()
-        except (TypeError, NotImplementedError) as error:
-            raise ConfigurationError(
-                f"{name} can't be made without arguments; list an instance. ({error})"
-            ) from error
-    if isinstance(entry, AuthBackend) and not isinstance(entry, AuthenticationBase):
-        return BackendAuthentication(entry)
-    if not isinstance(entry, AuthenticationBase):
-        raise ConfigurationError(
-            f"{name} is no authentication method: that is a class derived from "
-            "falcorest.auth.AuthenticationBase, an instance of one, or a backend of falcon-auth."
-        )
-    if type(entry).authorized is AuthenticationBase.authorized:
-        raise ConfigurationError(f"{name} doesn't say who is authorized(req).")
-    try:
-        inspect.signature(entry.authorized).bind(None)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{name}: authorized takes the request: def authorized(self, req)."
-        ) from error
-    if not isinstance(entry.challenge, str) or not entry.challenge:
-        raise ConfigurationError(f"{name}: challenge is a text for WWW-Authenticate.")
-    return entry
+def is_backend(kind: type) -> bool:
+    """Tell whether a class is a backend of falcon-auth."""
+    return issubclass(kind, AuthBackend)
 
 
 def _ask(backend: Any, req: falcon.Request) -> Any:
@@ -154,10 +112,3 @@ def _single(backend: Any) -> Iterator[Any]:
 def _scheme(backend: Any) -> str | None:
     scheme: str | None = getattr(backend, "auth_header_prefix", None)
     return scheme
-
-
-def _name(entry: Any) -> str:
-    # NOTE: no repr() of an instance, which may show a secret.
-    if entry is None or isinstance(entry, str):
-        return repr(entry)
-    return str(getattr(entry, "__name__", type(entry).__name__))

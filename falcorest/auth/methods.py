@@ -89,6 +89,62 @@ def authenticate(
     return None
 
 
+def as_methods(entries: Sequence[Any]) -> tuple[AuthenticationBase, ...]:
+    """Return the authentication methods that an author listed, ready to be asked.
+
+    Args:
+        entries: Instances of :class:`AuthenticationBase`, classes of it that need no arguments,
+            and backends of falcon-auth.
+
+    Raises:
+        ConfigurationError: One is something else, or can't work; the message names it.
+    """
+    if not isinstance(entries, (list, tuple)):
+        raise ConfigurationError(
+            f"authentication_methods is a list of methods, not {name_of(entries)}."
+        )
+    return tuple(_as_method(entry) for entry in entries)
+
+
+def _as_method(entry: Any) -> AuthenticationBase:
+    name = f"authentication_methods: {name_of(entry)}"
+    kind = entry if isinstance(entry, type) else type(entry)
+    if not issubclass(kind, AuthenticationBase):
+        # PERF: falcon-auth, and PyJWT with it, are loaded for what may be of theirs.
+        from falcorest.auth.backends import BackendAuthentication, is_backend
+
+        if not is_backend(kind):
+            raise ConfigurationError(
+                f"{name} is no authentication method: that is a class derived from "
+                "falcorest.auth.AuthenticationBase, an instance of one, or a backend of "
+                "falcon-auth."
+            )
+        return BackendAuthentication(_instance(entry, name))
+    method: AuthenticationBase = _instance(entry, name)
+    if type(method).authorized is AuthenticationBase.authorized:
+        raise ConfigurationError(f"{name} doesn't say who is authorized(req).")
+    try:
+        inspect.signature(method.authorized).bind(None)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{name}: authorized takes the request: def authorized(self, req)."
+        ) from error
+    if not isinstance(method.challenge, str) or not method.challenge:
+        raise ConfigurationError(f"{name}: challenge is a text for WWW-Authenticate.")
+    return method
+
+
+def _instance(entry: Any, name: str) -> Any:
+    if not isinstance(entry, type):
+        return entry
+    try:
+        return entry()
+    except (TypeError, NotImplementedError) as error:
+        raise ConfigurationError(
+            f"{name} can't be made without arguments; list an instance. ({error})"
+        ) from error
+
+
 def challenge(methods: Iterable[AuthenticationBase]) -> str:
     """Return what ``WWW-Authenticate`` says when none of these methods knows the caller."""
     return _joined(method.challenge for method in methods)
@@ -106,6 +162,14 @@ def read_authorization(req: falcon.Request) -> tuple[str, str]:
         return "", ""
     scheme, _, credentials = header.partition(" ")
     return scheme.lower(), credentials.strip(" \t")
+
+
+def name_of(entry: Any) -> str:
+    """Return what a message calls something that was listed."""
+    # NOTE: no repr() of an instance, which may show a secret.
+    if entry is None or isinstance(entry, str):
+        return repr(entry)
+    return str(getattr(entry, "__name__", type(entry).__name__))
 
 
 def _joined(challenges: Iterable[str]) -> str:

@@ -15,8 +15,8 @@ from falcorest.catalog import Served, find_collections, resolve_collections
 from falcorest.database import MongoDatabase, Translation, in_memory, operation, time_limit
 from falcorest.errors import ConfigurationError
 from falcorest.indexes import Index as DeclaredIndex
-from falcorest.indexes import as_declared
-from falcorest.indexes import look as look_at_indexes
+from falcorest.indexes.comparison import as_declared
+from falcorest.indexes.comparison import look as look_at_indexes
 from falcorest.query import Document
 from falcorest.scaffold.shapes import Shape
 from falcorest.settings import ResourceSettings, Settings, is_resource_name

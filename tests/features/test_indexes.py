@@ -16,16 +16,9 @@ from falcorest import index_report
 from falcorest.catalog import Served
 from falcorest.errors import ConfigurationError
 from falcorest.index_report import build_missing, index_table
-from falcorest.indexes import (
-    Index,
-    Progress,
-    State,
-    build,
-    compare,
-    look,
-    read_indexes,
-    reason,
-)
+from falcorest.indexes import Index, read_indexes
+from falcorest.indexes.build import Progress, build, reason
+from falcorest.indexes.comparison import State, compare, look
 from falcorest.indexing import compare_all, declared_in_views
 from falcorest.scaffold import scaffold
 from falcorest.server import build_app

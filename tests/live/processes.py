@@ -27,6 +27,13 @@ from tests.support import (
     wait_for_port,
 )
 
+#: The servers that are held to the same, and how they are started.
+SERVERS = {
+    "granian": ["--server", "granian", "--workers", "2"],
+    "gunicorn": ["--server", "gunicorn", "--workers", "2"],
+    "waitress": ["--server", "waitress"],
+}
+
 #: How long anything may take on a machine that has other things to do.
 PATIENCE = 40.0
 

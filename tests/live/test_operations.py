@@ -22,16 +22,10 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from falcorest.auth import TokenIssuer
-from tests.live.processes import PATIENCE, Running, eventually, exchange, serving
+from tests.live.processes import PATIENCE, SERVERS, Running, eventually, exchange, serving
 from tests.support import SECRET, clean_environment
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
-
-SERVERS = {
-    "granian": ["--server", "granian", "--workers", "2"],
-    "gunicorn": ["--server", "gunicorn", "--workers", "2"],
-    "waitress": ["--server", "waitress"],
-}
 
 COUNT = 2000
 
@@ -214,6 +208,12 @@ def test_what_is_in_flight_is_finished(server: Running) -> None:
         response = stack.enter_context(http.client.HTTPResponse(connection))
         response.begin()
         begun = response.read(1000)
+        # NOTE: those on which nothing is in flight are not waited for as long.
+        silent = stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+        kept = http.client.HTTPConnection(*address, timeout=PATIENCE)
+        stack.callback(kept.close)
+        kept.request("GET", "/health/live")
+        assert kept.getresponse().read()
         os.kill(server.process.pid, signal.SIGTERM)
 
         def refused() -> bool:
@@ -228,7 +228,11 @@ def test_what_is_in_flight_is_finished(server: Running) -> None:
         assert server.process.poll() is None
         documents = json.loads(begun + response.read())
         assert [one["_id"] for one in documents] == list(range(COUNT))
-    assert server.process.wait(PATIENCE) == 0
+        response.close()
+        connection.close()
+        assert server.process.wait(20) == 0
+        for left in (silent, kept.sock):
+            assert left.recv(1) == b""
     line = line_of(server, "slow")
     # NOTE: the first batch is read twice.
     assert line["documents"] >= COUNT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,19 +16,13 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests.live.processes import PATIENCE, Running, eventually, serving
+from tests.live.processes import PATIENCE, SERVERS, Running, eventually, serving
 from tests.support import SECRET, clean_environment
 
 pytestmark = [pytest.mark.live, pytest.mark.long]
 
 COUNT = 200_000
 MIB = 1024 * 1024
-
-SERVERS = {
-    "granian": ["--server", "granian", "--workers", "2"],
-    "gunicorn": ["--server", "gunicorn", "--workers", "2"],
-    "waitress": ["--server", "waitress"],
-}
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +150,25 @@ def test_it_starts_at_once_and_waits_for_its_reader(
         assert server.get("/api/engines/[int].5").status == 200
         grown = server.peak() - before
         assert grown < 50 * MIB, f"{grown / MIB:.0f} MiB more"
+
+
+def test_a_slow_reader_gets_all_of_it(server: Running) -> None:
+    before = server.peak()
+    size = found = 0
+    mark = b'{"_id":'
+    seen = b""
+    with listing(server) as response:
+        # NOTE: slower than any server writes.
+        while piece := response.read(256 * 1024):
+            size += len(piece)
+            # NOTE: a mark may stand across two pieces.
+            seen = seen[1 - len(mark) :] + piece
+            found += seen.count(mark)
+            time.sleep(0.02)
+    assert found == COUNT
+    assert size > 40 * MIB
+    grown = server.peak() - before
+    assert grown < 50 * MIB, f"{grown / MIB:.0f} MiB more"
 
 
 def test_who_hangs_up_frees_the_cursor(server: Running, database: Database[dict[str, Any]]) -> None:
