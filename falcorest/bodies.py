@@ -35,9 +35,14 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
         marshmallow.ValidationError: It doesn't fit the schema.
         BodyError: It is no object, or has a key that may not be stored.
     """
-    schema = declaration.load_schema
-    assert schema is not None
-    loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
+    plan = declaration.partial_load_plan if partial else declaration.load_plan
+    data, is_stored = plan.load(require_object(body))
+    if not is_stored:
+        data = _stored(declaration.load_schema, data)
+    return _with_paths(declaration, data) if changing and declaration.paths else data
+
+
+def _stored(schema: Any, loaded: Any) -> Document:
     if not isinstance(loaded, dict):
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
     try:
@@ -47,7 +52,7 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
     except BodyError as error:
         errors = name_errors(schema, error.field_errors or [error.detail])
         raise _refusal((), errors, error.code) from error
-    return _with_paths(declaration, data) if changing and declaration.paths else data
+    return data
 
 
 def _with_paths(declaration: Declaration, data: Document) -> Document:

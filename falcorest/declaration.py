@@ -13,6 +13,7 @@ from falcorest.dialects.suffix import DeclaredFilter, Sort
 from falcorest.fields import ObjectId
 from falcorest.filtering import field_converter, read_filters, read_ordering, resolve
 from falcorest.hints import format_id, parse_id
+from falcorest.loader import LoadPlan
 from falcorest.naming import Names
 from falcorest.schema import hides
 from falcorest.selecting import Selection, Selector
@@ -74,6 +75,18 @@ class Declaration(Names):
         if self.resource.version_field in loaded:
             self.wrong("version_field", "clients could write it; make the field dump_only.")
             self.require_no_problems()
+
+    @functools.cached_property
+    def load_plan(self) -> LoadPlan:
+        """What loads a whole body."""
+        assert self.load_schema is not None
+        return LoadPlan(self.load_schema)
+
+    @functools.cached_property
+    def partial_load_plan(self) -> LoadPlan:
+        """What loads a body that may lack required fields."""
+        assert self.load_schema is not None
+        return LoadPlan(self.load_schema, self.loaded)
 
     @functools.cached_property
     def is_shown_by_hooks(self) -> bool:
