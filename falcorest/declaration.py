@@ -15,7 +15,7 @@ from falcorest.filtering import field_converter, read_filters, read_ordering, re
 from falcorest.hints import format_id, parse_id
 from falcorest.loader import LoadPlan
 from falcorest.naming import Names
-from falcorest.schema import hides
+from falcorest.schema import hides, leaf_of
 from falcorest.selecting import Selection, Selector
 from falcorest.stored import check_indexes
 
@@ -98,6 +98,19 @@ class Declaration(Names):
         """The fields that embed a document with something hidden in it, by API name."""
         loaded = {} if self.load_schema is None else self.load_schema.load_fields
         return {self.api[name]: field for name, field in loaded.items() if hides(field)}
+
+    @functools.cached_property
+    def embedding(self) -> dict[str, ma.Nested]:
+        """What is nested in the fields that clients write, by API name; in lists as well."""
+        loaded = {} if self.load_schema is None else self.load_schema.load_fields
+        leaves = {self.api[name]: leaf_of(field) for name, field in loaded.items()}
+        return {api: leaf for api, leaf in leaves.items() if isinstance(leaf, ma.Nested)}
+
+    @functools.cached_property
+    def holding(self) -> frozenset[str]:
+        """The API names under which a body may hold what can't be written, or isn't written so."""
+        related = {relation.api for relation in self.relations.values()}
+        return frozenset({*self.read_only, *self.embedding, *related})
 
     def hides(self, path: str) -> bool:
         """Tell whether a path of API names leads to what is written but never shown.
