@@ -45,14 +45,23 @@ class LoadPlan:
     Args:
         schema: Whose ``load_fields`` are loaded. What is changed in it afterwards goes unseen.
         partial: The schema names that a body may lack although they are required.
+
+    Attributes:
+        quick: Loads a body as it is stored, or gives None: it is for :meth:`load` then.
     """
 
     def __init__(self, schema: marshmallow.Schema, partial: Sequence[str] | None = None) -> None:
         self._schema = schema
         self._partial = False if partial is None else partial
-        self._load: _Load | None = None
+        self._calling: _Load | None = None
+        self.quick: _Load = _irregular_document
         if _is_plain(schema) and not schema.many:
-            self._load = _Generator(schema, self._partial, 1).compile()
+            generator = _Generator(schema, self._partial, 1)
+            load = generator.compile()
+            if generator.calls:
+                self._calling = load
+            else:
+                self.quick = load
 
     def load(self, body: Any) -> tuple[Any, bool]:
         """Load a body.
@@ -64,11 +73,18 @@ class LoadPlan:
         Raises:
             ValidationError: The schema refuses it.
         """
-        loaded = None if self._load is None else self._load(body)
+        document = self.quick(body)
+        if document is not None:
+            return document, True
+        loaded = None if self._calling is None else self._calling(body)
         if loaded is None:
             return self._schema.load(body, partial=self._partial), False
         document, is_stored = loaded
         return document, is_stored
+
+
+def _irregular_document(body: Any) -> None:
+    return None
 
 
 # ------------------------------------------------------------------------------ what is modelled
@@ -185,12 +201,14 @@ class _Generator(Generator):
         self.schema = schema
         self.partial = partial
         self.depth = depth
+        #: The statements that call what an author has written.
+        self.calls: list[str] = []
 
     def compile(self) -> _Load:
         """Return the function.
 
-        What isn't regular is an exception; on the first level the function returns None for it,
-        and otherwise the document, and whether it is as it is stored.
+        What isn't regular is an exception. On the first level the function returns None for it;
+        and where it calls something of an author's, the document and whether it is as it is stored.
         """
         load: _Load = self.run(self.source(), "load")
         return load
@@ -202,7 +220,6 @@ class _Generator(Generator):
             known = self.bind(frozenset(keys).issuperset)
             regular += [f"if not {known}(body):", "    irregular()"]
         regular.append("get = body.get")
-        calls: list[str] = []
         first: list[str] = []
         others: list[str] = []
         for index, (name, field) in enumerate(self.schema.load_fields.items()):
@@ -211,12 +228,12 @@ class _Generator(Generator):
             regular.append(f"{var} = get({self.bind(_key(name, field))}, missing)")
             is_there = False
             if not _is_own(field):
-                calls += self.call(name, field, var)
+                self.calls += self.call(name, field, var)
             else:
                 is_there, lines = self.statements(name, field, var)
                 regular += lines
                 if self.depth == 1 and _calls(field):
-                    calls += self.call(name, field, var)
+                    self.calls += self.call(name, field, var)
             if is_there and not others and "." not in path:
                 first.append(f"{stored}: {var}")
             elif "." in path:
@@ -229,11 +246,13 @@ class _Generator(Generator):
         else:
             lines = ["try:", *(f"    {line}" for line in regular)]
             # NOTE: nothing of an author's has been called yet; what it was comes again.
-            lines += ["except Exception:", "    return None", "is_stored = True"]
-            if calls:
-                calls = ["errors = ErrorStore()", *calls]
-                build += ["if errors.errors:", f"    {self.bind(self.refuse)}(errors, body, result)"]
-            lines += [*calls, *build, "return result, is_stored"]
+            lines += ["except Exception:", "    return None"]
+            if self.calls:
+                lines += ["is_stored = True", "errors = ErrorStore()", *self.calls, *build]
+                lines += ["if errors.errors:", f"    {self.bind(self.refuse)}(errors, body, result)"]
+                lines += ["return result, is_stored"]
+            else:
+                lines += [*build, "return result"]
         return "\n".join(["def load(body):", *(f"    {line}" for line in lines), ""])
 
     def refuse(self, errors: ErrorStore, body: Any, result: Any) -> NoReturn:

@@ -131,6 +131,11 @@ class Writer(Reader):
     def _loaded(self, body: Any) -> Document:
         """Return what the schema makes of a new document."""
         declaration = self.declaration
+        # PERF: what is as it should be needs nothing that names what isn't.
+        if type(body) is dict and declaration.holding.isdisjoint(body):
+            document: Document | None = declaration.load_plan.quick(body)
+            if document is not None:
+                return document
         require_writable(declaration, body)
         with located(api=declaration.api, body=body):
             return load(declaration, body, partial=False, changing=False)
