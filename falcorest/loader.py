@@ -249,7 +249,8 @@ class _Generator(Generator):
             lines += ["except Exception:", "    return None"]
             if self.calls:
                 lines += ["is_stored = True", "errors = ErrorStore()", *self.calls, *build]
-                lines += ["if errors.errors:", f"    {self.bind(self.refuse)}(errors, body, result)"]
+                refuse = self.bind(self.refuse)
+                lines += ["if errors.errors:", f"    {refuse}(errors, body, result)"]
                 lines += ["return result, is_stored"]
             else:
                 lines += [*build, "return result"]
@@ -258,7 +259,6 @@ class _Generator(Generator):
     def refuse(self, errors: ErrorStore, body: Any, result: Any) -> NoReturn:
         """Refuse a body, as ``Schema.load`` does."""
         error = marshmallow.ValidationError(errors.errors, data=body, valid_data=result)
-        # NOTE: marshmallow has no annotations there.
         self.schema.handle_error(error, body, many=False, partial=self.partial)
         raise error
 
@@ -282,7 +282,8 @@ class _Generator(Generator):
             try:
                 return field.deserialize(value, key, body, partial=partial)
             except marshmallow.ValidationError as error:
-                errors.store_error(error.messages, key)
+                # NOTE: marshmallow has no annotations there.
+                errors.store_error(error.messages, key)  # type: ignore[no-untyped-call]
                 return missing
 
         lines = [f"{var} = {self.bind(own)}({var}, body, errors)", "is_stored = False"]

@@ -41,6 +41,9 @@ from falcorest.updates import Update
 
 T = TypeVar("T")
 
+#: The hooks and permissions that have a say in a change.
+_CHANGING = ("has_change_permission", "validate_request", "get_object", "update_object")
+
 
 class Writer(Reader):
     """Stores, changes and removes documents.
@@ -166,24 +169,42 @@ class Writer(Reader):
             reading it.
         """
         self._absent = absent
-        self.saves_others = self._holds_objects(body)
-        steps = ("has_change_permission", "validate_request", "get_object", "update_object")
-        body = self._without_own_id(body, identity)
-        if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
-            # NOTE: so that what has been read and permitted is what is changed.
-            return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
-        if not self.declaration.has_schema:
-            update = load_update(body, identity)
-            if returning:
-                return self.service.modify(identity, update, self.readable(EVERYTHING))
-            self.service.update(identity, update, self.readable(WHOLE))
-            return None
-        self._require_removable(absent)
-        with located(api=self.declaration.api, body=body):
-            data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
+        data = None if absent else self._quickly_loaded(body)
+        if data is None:
+            self.saves_others = self._holds_objects(body)
+            body = self._without_own_id(body, identity)
+            if self._overrides(*_CHANGING) or self._kinds() or self._needs_reading(body):
+                # NOTE: so that what has been read and permitted is what is changed.
+                return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
+            if not self.declaration.has_schema:
+                update = load_update(body, identity)
+                if returning:
+                    return self.service.modify(identity, update, self.readable(EVERYTHING))
+                self.service.update(identity, update, self.readable(WHOLE))
+                return None
+            self._require_removable(absent)
+            with located(api=self.declaration.api, body=body):
+                data = load(self.declaration, body, partial=self._is_partial)
+        data = self._own(data, identity)
         query = self.readable(self.select(EVERYTHING))
         with self._naming():
             return self.service.modify(identity, self._update(data), query)
+
+    def _quickly_loaded(self, body: Any) -> Document | None:
+        """Return what changes, where the schema alone decides; None if it doesn't."""
+        declaration = self.declaration
+        if (
+            not declaration.has_schema
+            or declaration.children
+            or declaration.paths
+            or type(body) is not dict
+            or not declaration.holding.isdisjoint(body)
+            or self._overrides(*_CHANGING)
+        ):
+            return None
+        plan = declaration.partial_load_plan if self._is_partial else declaration.load_plan
+        data: Document | None = plan.quick(body)
+        return data
 
     def put(self, identity: Any, body: Any) -> bool:
         """Put a document at an ``_id`` as it stands, without a schema; tell whether it is new."""

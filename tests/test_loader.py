@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import itertools
+import functools
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import fields as ma
 from marshmallow import missing, post_load, pre_load, validate, validates, validates_schema
+from marshmallow.exceptions import RegistryError
 
 from falcorest import fields
 from falcorest.bson_json import MAX_DEPTH
@@ -62,10 +63,10 @@ def exact(value: Any) -> Any:
     return type(value), repr(value)
 
 
-def outcome(load: Callable[[Any], Any], body: Any) -> Any:
+def outcome(load: Callable[[Any], Any], body: Any, store: Callable[[Any], Any]) -> Any:
     """Return what is stored of a body, or what is said of it."""
     try:
-        return exact(load(body))
+        return exact(store(load(body)))
     except marshmallow.ValidationError as error:
         return "refused", error.messages
     except BodyError as error:
@@ -74,26 +75,25 @@ def outcome(load: Callable[[Any], Any], body: Any) -> Any:
         return type(error)
 
 
-def load(plan: LoadPlan, body: Any) -> Any:
-    loaded, is_stored = plan.load(body)
-    return loaded if is_stored else to_bson(loaded)
+def stored(loaded: tuple[Any, bool]) -> Any:
+    value, is_stored = loaded
+    return value if is_stored else to_bson(value)
 
 
 def assert_same(kind: Any, *bodies: Any) -> None:
     """Compare plans with marshmallow, each with a schema of its own."""
     for partial in (None, tuple(kind().load_fields)):
         plan, schema = LoadPlan(kind(), partial), kind()
+        own = functools.partial(schema.load, partial=partial or False)
         for body in bodies:
-            expected = outcome(
-                lambda one: to_bson(schema.load(one, partial=partial or False)), deepcopy(body)
-            )
+            expected = outcome(own, deepcopy(body), to_bson)
             before = exact(body)
-            assert outcome(lambda one: load(plan, one), body) == expected, body
+            assert outcome(plan.load, body, stored) == expected, body
             assert exact(body) == before
 
 
 def is_compiled(schema: marshmallow.Schema, body: Any) -> bool:
-    return LoadPlan(schema).load(body)[1]
+    return LoadPlan(schema).quick(body) is not None
 
 
 # --------------------------------------------------------------------- fields of people's own
@@ -456,3 +456,344 @@ def test_every_field_takes_every_value(leaf: int, way: int) -> None:
 def test_a_plan_gives_and_raises_what_the_schema_does(data: Any) -> None:
     kind, bodies = data.draw(any_schema(2))
     assert_same(kind, *data.draw(st.lists(bodies, min_size=1, max_size=4)), {}, [], None)
+
+
+# ----------------------------------------------------------------------------- field by field
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        (ma.String(), "x", "x"),
+        (ma.String(allow_none=True), None, None),
+        (ma.String(validate=validate.Length(1, 3)), "abc", "abc"),
+        (ma.String(validate=[validate.Regexp("a"), validate.OneOf(["a"])]), "a", "a"),
+        (ma.Email(), "a@b.org", "a@b.org"),
+        (ma.Url(), "http://x.org", "http://x.org"),
+        (ma.Integer(), 5, 5),
+        (ma.Integer(), "5", 5),
+        (ma.Integer(), 2.5, 2),
+        (ma.Integer(strict=True, validate=validate.Range(0, 5)), 5, 5),
+        (ma.Float(), 1.5, 1.5),
+        (ma.Float(), 1, 1.0),
+        (ma.Float(), "1.5", 1.5),
+        (ma.Boolean(), False, False),
+        (ma.Boolean(), "yes", True),
+        (ma.Raw(), 1.5, 1.5),
+        (ma.Raw(), {"a": [{"$oid": OID}]}, {"a": [ObjectId(OID)]}),
+        (ma.DateTime(), "2024-02-29T12:30:15.123456", dt.datetime(2024, 2, 29, 12, 30, 15, 123000)),
+        (ma.DateTime(), "2024-02-29T12:30:15+02:00", dt.datetime(2024, 2, 29, 10, 30, 15)),
+        (ma.DateTime("timestamp"), 0, dt.datetime(1970, 1, 1)),
+        (ma.NaiveDateTime(), "2024-02-29", dt.datetime(2024, 2, 29)),
+        (ma.AwareDateTime(), "2024-02-29T02:00+02:00", dt.datetime(2024, 2, 29)),
+        (ma.Date(), "2024-02-29", dt.datetime(2024, 2, 29)),
+        (ma.Time(), "12:30", "12:30:00"),
+        (ma.TimeDelta("minutes"), 1.5, 90.0),
+        (ma.Decimal(), "1.50", Decimal128("1.50")),
+        (ma.Decimal(places=1), 1.55, Decimal128("1.6")),
+        (ma.UUID(), ID, Binary(uuid.UUID(ID).bytes, 4)),
+        (ma.UUID(), ID.replace("-", ""), Binary(uuid.UUID(ID).bytes, 4)),
+        (ma.Enum(Color), "CRIMSON", "RED"),
+        (ma.Enum(Color, by_value=True), "b", "b"),
+        (ma.Enum(Level, by_value=ma.Integer), "1", 1),
+        (ma.Enum(Color, validate=validate.Equal(Color.RED)), "RED", "RED"),
+        (ma.List(ma.Integer()), [1, "2"], [1, 2]),
+        (
+            ma.List(ma.Date(), validate=validate.Length(1)),
+            ["2024-02-29"],
+            [dt.datetime(2024, 2, 29)],
+        ),
+        (ma.List(ma.List(ma.String())), [["a"], []], [["a"], []]),
+        (ma.Dict(), {"a": {"$numberLong": "5"}}, {"a": Int64(5)}),
+        (ma.Dict(ma.String(), ma.UUID()), {"a": ID}, {"a": Binary(uuid.UUID(ID).bytes, 4)}),
+        (ma.Dict(values=ma.Integer()), {"größe x": "5"}, {"größe x": 5}),
+        (ma.Tuple((ma.String(), ma.Integer())), ["a", "2"], ["a", 2]),
+        (ma.Constant(5), "x", 5),
+        (ma.IP(), "::1", "::1"),
+        (ma.Nested({"a": ma.UUID()}), {"a": ID}, {"a": Binary(uuid.UUID(ID).bytes, 4)}),
+        (ma.Nested({"a": ma.Integer()}, many=True), [{"a": 1}, {}], [{"a": 1}, {}]),
+        (fields.ObjectId(), OID, ObjectId(OID)),
+        (fields.Reference("authors"), OID, ObjectId(OID)),
+        (fields.Reference("authors"), {"id": OID}, ObjectId(OID)),
+        (fields.Decimal128(), "1.50", Decimal128("1.50")),
+        (fields.Binary(), "AP8=", b"\x00\xff"),
+    ],
+)
+def test_a_field_loads_what_is_stored(field: Any, value: Any, expected: Any) -> None:
+    kind = Schema.from_dict({"field": field})
+    assert exact(LoadPlan(kind()).quick({"field": value})) == exact({"field": expected})
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "expected"),
+    [
+        ({}, {}, {}),
+        ({"data_key": "A"}, {"A": "x"}, {"a": "x"}),
+        ({"data_key": ""}, {"": "x"}, {"a": "x"}),
+        ({"attribute": "b"}, {"a": "x"}, {"b": "x"}),
+        ({"attribute": "b.c"}, {"a": "x"}, {"b": {"c": "x"}}),
+        ({"attribute": ""}, {"a": "x"}, {"a": "x"}),
+        ({"load_default": "y"}, {}, {"a": "y"}),
+        ({"load_default": None}, {}, {"a": None}),
+        ({"load_default": None}, {"a": None}, {"a": None}),
+        ({"load_default": dt.date(2024, 2, 29)}, {}, {"a": dt.datetime(2024, 2, 29)}),
+        ({"load_default": [1]}, {}, {"a": [1]}),
+        ({"load_default": list}, {}, {"a": []}),
+        ({"load_default": dict, "attribute": "b.c"}, {}, {"b": {"c": {}}}),
+        ({"load_default": missing}, {}, {}),
+    ],
+)
+def test_the_options_of_a_field(options: Any, body: Any, expected: Any) -> None:
+    kind = Schema.from_dict({"a": ma.String(**options)})
+    assert exact(LoadPlan(kind()).quick(body)) == exact(expected)
+    assert_same(kind, body)
+    if not body:
+        assert LoadPlan(kind(), ("a",)).quick(body) == {}
+
+
+def test_fields_are_stored_in_the_order_of_the_schema() -> None:
+    names = {"c": ma.String(), "a": ma.String(required=True), "b": ma.String(load_default="y")}
+    for made in (names, dict(reversed(names.items()))):
+        body = {"b": "x", "a": "x", "c": "x"}
+        assert list(LoadPlan(Schema.from_dict(made)()).quick(body)) == list(made)
+
+
+@pytest.mark.parametrize("body", [None, [], "x", OrderedDict(a="x"), {"b": 1}, {"a": 5}, {}])
+def test_what_is_irregular_goes_to_the_schema(body: Any) -> None:
+    kind = Schema.from_dict({"a": ma.String(required=True)})
+    assert not is_compiled(kind(), body)
+    assert_same(kind, body)
+
+
+@pytest.mark.parametrize("base", PLAIN)
+def test_plain_schemas_are_compiled(base: Any) -> None:
+    kind = base.from_dict({"a": ma.String()})
+    assert is_compiled(kind(), {"a": "x"})
+    assert is_compiled(Schema.from_dict({"n": ma.List(ma.Nested(kind))})(), {"n": [{"a": "x"}]})
+
+
+@pytest.mark.parametrize("base", [*WHOLE, Validating])
+def test_what_schemas_of_another_kind_load_is_theirs(base: Any) -> None:
+    kind = base.from_dict({"a": ma.String(), "b": ma.Integer(load_default=5)})
+    bodies = [{"a": "x"}, {"a": "long text"}, {}, {"c": 1}, [], [{"a": "x"}]]
+    assert_same(kind, *bodies)
+    assert not is_compiled(kind(), {"a": "x"})
+    for many in (None, False, True):
+        nested = Schema.from_dict({"n": ma.Nested(kind, many=many)})
+        assert_same(nested, *({"n": value} for value in [*bodies, bodies, bodies[:2], None]))
+    if base is not Many:
+        assert not is_compiled(Schema.from_dict({"n": ma.Nested(kind)})(), {"n": {"a": "x"}})
+
+
+def test_names_that_cannot_be_stored_are_left_to_the_schema() -> None:
+    for one, other in (("$a", "b"), ("a.", "b"), ("a", "a.b"), ("a\0", "b")):
+        kind = Schema.from_dict({"x": ma.Raw(attribute=one), "y": ma.Raw(attribute=other)})
+        assert not is_compiled(kind(), {"x": 1})
+        assert_same(kind, {"x": 1}, {"y": 1, "x": 2})
+
+
+# --------------------------------------------------------------------------- what authors write
+
+
+class Counted:
+    """A validator, a default or a hook of a field; it knows how often it was called."""
+
+    def __init__(self, refuse: bool = False) -> None:
+        self.calls = 0
+        self.refuse = refuse
+
+    def __call__(self, value: Any = "default") -> Any:
+        self.calls += 1
+        if self.refuse:
+            raise marshmallow.ValidationError(f"{value!r} is refused.")
+        return value
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda own: ma.String(validate=own),
+        lambda own: ma.String(validate=[validate.Length(max=9), own]),
+        lambda own: ma.String(validate=validate.And(validate.Length(max=9), own)),
+        lambda own: ma.String(pre_load=own),
+        lambda own: ma.String(post_load=own),
+        lambda own: ma.Function(deserialize=own),
+        lambda own: ma.List(ma.String(validate=own)),
+        lambda own: ma.Dict(values=ma.String(validate=own)),
+        lambda own: ma.Nested({"n": ma.String(validate=own)}),
+        lambda own: ma.Nested({"n": ma.String()}, validate=own),
+        lambda own: ma.Nested({"n": ma.String(load_default=own)}),
+    ],
+)
+@pytest.mark.parametrize("body", [{}, {"z": 5}, {"unknown": 1}, {"z": "x", "y": 5}])
+def test_what_authors_write_is_called_once(make: Any, refuse: bool, body: Any) -> None:
+    value: Any = "x"
+    own = Counted(refuse)
+    field = make(own)
+    if isinstance(field, ma.List):
+        value = ["x"]
+    elif isinstance(field, (ma.Dict, ma.Nested)):
+        value = {"n": "x"}
+    if isinstance(field, ma.Nested) and field.schema.fields["n"].load_default is own:
+        value = {}
+    body = {"a": value, **body}
+    rest = {"y": ma.Integer(validate=Counted(refuse)), "z": ma.String()}
+    schema = Schema.from_dict({"a": field, **rest})()
+    expected = outcome(functools.partial(schema.load, partial=False), body, to_bson)
+    expected_calls, own.calls = own.calls, 0
+    assert outcome(LoadPlan(schema).load, body, stored) == expected
+    assert own.calls == expected_calls == 1
+    assert rest["y"].validators[0].calls == 2 * ("y" in body)
+
+
+@pytest.mark.parametrize("refuse", [False, True])
+def test_a_default_is_called_once_where_it_is_needed(refuse: bool) -> None:
+    own = Counted(refuse)
+    schema = Schema.from_dict({"a": ma.String(load_default=own), "b": ma.String()})()
+    plan, partial = LoadPlan(schema), LoadPlan(schema, ("a", "b"))
+    assert plan.load({"a": "x", "b": "y"}) == ({"a": "x", "b": "y"}, True)
+    assert partial.load({"b": "y"}) == ({"b": "y"}, True)
+    assert own.calls == 0
+    refused = ("refused", {"a": ["'default' is refused."]})
+    expected = refused if refuse else exact({"a": "default", "b": "y"})
+    assert outcome(plan.load, {"b": "y"}, stored) == expected
+    assert own.calls == 1
+
+
+def test_refusals_come_as_from_the_schema() -> None:
+    members = {
+        "a": ma.Integer(validate=[even, short], data_key="A"),
+        "b": ma.List(ma.Integer(validate=even)),
+        "c": ma.String(validate=short),
+        "d": ma.UUID(),
+    }
+    for base in (Schema, Handling):
+        kind = base.from_dict(members)
+        body = {"A": 1, "b": [1, 2, 3], "c": "long text", "d": ID}
+        with pytest.raises(TypeError):
+            LoadPlan(kind()).load(body)
+        assert_same(kind, body, body | {"A": 2}, {"b": [1]}, {"c": "long text"}, {"b": [2]})
+    body = {"b": [1], "d": ID}
+    with pytest.raises(marshmallow.ValidationError) as refused:
+        LoadPlan(Schema.from_dict(members)()).load(body)
+    assert refused.value.messages == {"b": {0: ["It is odd."]}}
+    assert refused.value.data is body
+
+
+def test_what_authors_make_is_stored_as_everything_else() -> None:
+    kind = Schema.from_dict(
+        {
+            "a": ma.String(post_load=lambda value: 2**70),
+            "b": ma.String(post_load=lambda value: {"$x": value}),
+            "c": ma.String(post_load=lambda value: dt.date(2024, 2, 29)),
+            "d": ma.String(load_default=lambda: uuid.UUID(ID)),
+            "e": ma.String(post_load=lambda value: missing),
+        }
+    )
+    assert_same(kind, {"a": "x"}, {"b": "x"}, {"c": "x", "e": "x"}, {"d": "x"})
+
+
+# ------------------------------------------------------------------------------ nothing is shared
+
+
+def test_nothing_is_shared_between_bodies() -> None:
+    default: dict[str, Any] = {"a": [1]}
+    plan = LoadPlan(
+        Schema.from_dict(
+            {
+                "list": ma.List(ma.Raw()),
+                "dict": ma.Dict(),
+                "raw": ma.Raw(),
+                "default": ma.Raw(load_default=default),
+                "made": ma.Raw(load_default=list),
+                "place": ma.String(attribute="p.q", load_default="x"),
+            }
+        )()
+    )
+    body = {"list": [[1]], "dict": {"a": [1]}, "raw": [{"a": 1}]}
+    one, other = plan.quick(body), plan.quick(body)
+    assert exact(one) == exact(other)
+    for name in one:
+        assert one[name] is not other[name]
+        assert one[name] is not body.get(name)
+    assert one["list"][0] is not body["list"][0]
+    assert one["dict"]["a"] is not body["dict"]["a"]
+    assert one["default"]["a"] is not default["a"]
+
+
+def test_names_are_only_ever_names() -> None:
+    name = "'] = 1; raise SystemExit #\n\\{}"
+    kind = Schema.from_dict({name: ma.String(data_key=f'{name}"'), "a": ma.Integer()})
+    body = {f'{name}"': "x", "a": 1}
+    assert LoadPlan(kind()).quick(body) == to_bson(kind().load(body))
+
+
+def test_only_exclude_and_renames_of_the_instance_hold() -> None:
+    schema = Schema.from_dict({name: ma.String() for name in "abc"})(only=("c", "a"))
+    schema.load_fields["c"].data_key = "C"
+    plan = LoadPlan(schema)
+    assert list(plan.quick({"C": "3", "a": "1"}).items()) == [("c", "3"), ("a", "1")]
+    assert plan.quick({"b": "x"}) is None
+
+
+# ------------------------------------------------------------------------------------- recursion
+
+
+class Node(Schema):
+    name = ma.String(required=True)
+    next = ma.Nested(lambda: Node())
+    children = ma.List(ma.Nested(lambda: Node(exclude=("next",))))
+    byname = ma.Dict(values=ma.Nested("Node"))
+
+
+def test_a_schema_may_nest_itself() -> None:
+    leaf = {"name": "x"}
+    body: dict[str, Any] = leaf
+    for _ in range(10):
+        body = {"name": "n", "next": body, "children": [leaf], "byname": {"x": leaf}}
+    assert is_compiled(Node(), body)
+    assert_same(Node, body, leaf, {**body, "byname": {"x": {}}}, {**body, "children": [None]})
+
+
+@pytest.mark.parametrize("path", ["a", "p.q.r"])
+def test_documents_are_only_as_deep_as_can_be_stored(path: str) -> None:
+    levels = MAX_DEPTH - 1 - path.count(".")
+    for field, leaf in ((ma.Raw, []), (functools.partial(ma.List, ma.Raw), []), (ma.Dict, {})):
+        kind = Schema.from_dict({"a": field(attribute=path)})
+        good, deep = nest(levels, leaf), nest(levels + 1, leaf)
+        assert is_compiled(kind(), {"a": good})
+        assert not is_compiled(kind(), {"a": deep})
+        assert_same(kind, {"a": good}, {"a": deep})
+
+
+def nest(levels: int, leaf: Any) -> Any:
+    """Return a list in lists, or an object in objects."""
+    for _ in range(levels - 1):
+        leaf = {"a": leaf} if type(leaf) is dict else [leaf]
+    return leaf
+
+
+def test_what_is_nested_is_only_as_deep_as_can_be_stored() -> None:
+    deep = ma.String(attribute=".".join("a" * (MAX_DEPTH - 1)))
+    inner = Schema.from_dict({"a": deep, "b": ma.List(ma.List(ma.Raw()), allow_none=True)})
+    kind = Schema.from_dict({"n": ma.Nested(inner), "l": ma.List(ma.Nested(inner))})
+    bodies = [{"n": {"a": "x"}}, {"l": [{"a": "x"}]}, {"l": [{"b": [[1]]}]}]
+    assert_same(kind, *bodies)
+    assert [is_compiled(kind(), body) for body in bodies] == [True, False, False]
+
+
+def test_a_nested_schema_is_looked_for_when_a_value_comes() -> None:
+    plan = LoadPlan(Schema.from_dict({"a": ma.Nested("LoadedLater")})())
+    assert plan.quick({}) == {}
+    with pytest.raises(RegistryError):
+        plan.load({"a": {}})
+    type("LoadedLater", (Schema,), {"x": ma.Integer()})
+    assert stored(plan.load({"a": {"x": "1"}})) == {"a": {"x": 1}}
+
+
+def test_kinds_of_documents_are_loaded_by_their_own() -> None:
+    field = KindField(ma.Nested({"x": ma.Raw()}), lambda value: {"kind": value["x"]})
+    kind = Schema.from_dict({"a": field, "b": ma.Integer()})
+    assert_same(kind, {"a": {"x": 1}, "b": "2"}, {"a": None})
+    assert stored(LoadPlan(kind()).load({"a": {"x": 1}})) == {"a": {"kind": 1}}
