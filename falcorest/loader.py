@@ -31,7 +31,7 @@ from marshmallow.utils import set_value
 from falcorest import fields
 from falcorest.bson_json import INT64, MAX_DEPTH, is_key
 from falcorest.generator import Generator
-from falcorest.schema import Schema, from_datetime, inner_fields, stored_kind, to_bson
+from falcorest.schema import from_datetime, inner_fields, stored_kind, to_bson
 
 _Load = Callable[[Any], Any]
 
@@ -89,18 +89,28 @@ def _irregular_document(body: Any) -> None:
 
 # ------------------------------------------------------------------------------ what is modelled
 
-_METHODS = ("_do_load", "_deserialize", "_invoke_field_validators", "_call_and_store")
-_LOADS = (Schema.load, marshmallow.Schema.load)
 _HOOKS = (PRE_LOAD, POST_LOAD, VALIDATES, VALIDATES_SCHEMA)
 
-#: What may be put on a field to load in another way; hooks of a field are looked at by themselves.
-_LOADING = frozenset(
-    {
-        *("deserialize", "_deserialize", "_validate", "_validate_missing", "_validated"),
-        *("_format_num", "num_type", "_make_object_from_format", "DESERIALIZATION_FUNCS"),
-        *("DESERIALIZATION_CLASS", "mapping_type", "make_error", "_load", "_test_collection"),
-    }
+#: The methods that load, of schemas and of fields; the hooks of a field are no methods.
+_LOADS = ("load", "_do_load", "_deserialize", "_invoke_field_validators", "_call_and_store")
+_LOADING = (
+    *("deserialize", "_deserialize", "_validate", "_validate_missing", "make_error"),
+    *("_validated", "_format_num", "_make_object_from_format"),
 )
+
+#: Where those are at home that plans are modelled on.
+_KNOWN = frozenset(
+    {"marshmallow.schema", "marshmallow.fields", "falcorest.schema", "falcorest.fields"}
+)
+
+
+def _is_untouched(one: Any, methods: tuple[str, ...]) -> bool:
+    """Return whether nobody has put other methods in the place of some."""
+    given = vars(one)
+    found = (getattr(type(one), name, None) for name in methods)
+    return not any(name in given for name in methods) and all(
+        method is None or method.__module__ in _KNOWN for method in found
+    )
 
 
 def _is_plain(schema: Any) -> bool:
@@ -109,12 +119,7 @@ def _is_plain(schema: Any) -> bool:
         schema.dict_class is dict
         and schema.unknown in (marshmallow.RAISE, marshmallow.EXCLUDE)
         and not any(schema._hooks.get(hook) for hook in _HOOKS)
-        and getattr(schema.load, "__func__", None) in _LOADS
-        and all(
-            getattr(getattr(schema, name), "__func__", getattr(schema, name))
-            is getattr(Schema, name)
-            for name in _METHODS
-        )
+        and _is_untouched(schema, _LOADS)
         and _are_apart([_path(name, field) for name, field in schema.load_fields.items()])
     )
 
@@ -136,7 +141,7 @@ def _is_own(field: Any) -> bool:
     """
     return (
         type(field) in _MODELLED
-        and _LOADING.isdisjoint(vars(field))
+        and _is_untouched(field, _LOADING)
         and not field.pre_load
         and not field.post_load
         and all(map(_is_own_validator, field.validators))
@@ -382,7 +387,8 @@ class _Generator(Generator):
         if kind is validate.Length and validator.equal is not None:
             bounds = [("len({}) ==", validator.equal)]
         elif kind is validate.Length:
-            bounds = [("len({}) >=", validator.min), ("len({}) <=", validator.max)]
+            # NOTE: without bounds, it still is for what has a length.
+            bounds = [("len({}) >=", validator.min or 0), ("len({}) <=", validator.max)]
         elif kind is validate.Range:
             low = "<" if validator.min_inclusive else "<="
             high = ">" if validator.max_inclusive else ">="

@@ -84,7 +84,7 @@ def assert_same(kind: Any, *bodies: Any) -> None:
     """Compare plans with marshmallow, each with a schema of its own."""
     for partial in (None, tuple(kind().load_fields)):
         plan, schema = LoadPlan(kind(), partial), kind()
-        own = functools.partial(schema.load, partial=partial or False)
+        own = functools.partial(schema.load, partial=False if partial is None else partial)
         for body in bodies:
             expected = outcome(own, deepcopy(body), to_bson)
             before = exact(body)
@@ -124,6 +124,12 @@ class Defaulting(ma.Integer):
 def patched(**kwargs: Any) -> ma.Field[Any]:
     field = ma.String(**kwargs)
     field._deserialize = lambda value, attr, data, **kwargs: [value, attr]  # type: ignore[method-assign]
+    return field
+
+
+def prefixed(**kwargs: Any) -> ma.Field[Any]:
+    field = fields.Reference("authors", **kwargs)
+    field.id_name, field.uri_prefix = "key", OID[:4]
     return field
 
 
@@ -285,6 +291,7 @@ LEAVES: list[tuple[Callable[..., ma.Field[Any]], list[Any]]] = [
     (lambda **kw: ma.Function(deserialize=lambda value: [value], **kw), [1]),
     (fields.ObjectId, [OID, OID.upper(), ObjectId(OID), f"{OID}\n", "x", 5]),
     (lambda **kw: fields.Reference("authors", **kw), [OID, {"id": OID}, {"x": 1}]),
+    (prefixed, [OID, f"{OID[:4]}{OID}", {"key": OID}, {"id": OID}]),
     (fields.Decimal128, ["1.50", 1, 0.1, True, "1_0", "x", "1" * 40]),
     (fields.Binary, ["", "AP8=", "AP8", "ä", b"AP8=", 5]),
     (Looking, [1]),
@@ -451,6 +458,19 @@ def test_every_field_takes_every_value(leaf: int, way: int) -> None:
     assert_same(Schema.from_dict({"a": field}), {}, *bodies)
 
 
+@pytest.mark.parametrize("validator", VALIDATORS)
+@pytest.mark.parametrize("leaf", [ma.Raw, ma.String, ma.Integer, ma.Float, ma.Boolean, ma.Date])
+def test_every_validator_takes_every_value(leaf: Any, validator: Any) -> None:
+    numbers = [-1, 0, 1, 2, 3, -0.5, 0.5, 2.5, 2.75, True, False, float("nan"), 2**63]
+    texts = ["", "x", "y", "xy", "xyz", "long text", "a@b.org", "2024-02-29", [1], ["x"], {}]
+    bodies = [{"a": value} for value in (*numbers, *texts)]
+    assert_same(Schema.from_dict({"a": leaf(validate=validator)}), *bodies)
+    inside = Schema.from_dict({"a": ma.List(leaf(validate=validator), validate=validator)})
+    assert_same(inside, *({"a": [value]} for value in (*numbers, *texts)), {"a": []})
+    keyed = Schema.from_dict({"a": ma.Dict(values=leaf(), validate=validator)})
+    assert_same(keyed, {"a": {}}, {"a": {"x": 1}}, {"a": {"x": "x", "y": 1, "z": 0, "long": 1}})
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_plan_gives_and_raises_what_the_schema_does(data: Any) -> None:
@@ -583,6 +603,21 @@ def test_what_schemas_of_another_kind_load_is_theirs(base: Any) -> None:
         assert_same(nested, *({"n": value} for value in [*bodies, bodies, bodies[:2], None]))
     if base is not Many:
         assert not is_compiled(Schema.from_dict({"n": ma.Nested(kind)})(), {"n": {"a": "x"}})
+
+
+def test_methods_that_are_replaced_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Schema.from_dict({"a": ma.String(), "b": ma.Integer()})
+    body = {"a": "x", "b": 1}
+    assert is_compiled(kind(), body)
+    for owner in (ma.String, ma.Integer, marshmallow.Schema):
+        with monkeypatch.context() as patching:
+            own = owner._deserialize
+            patching.setattr(owner, "_deserialize", lambda *args, _own=own, **kw: _own(*args, **kw))
+            assert not is_compiled(kind(), body)
+            assert_same(kind, body, {"a": 1})
+    schema = kind()
+    schema.load = lambda data, **kwargs: {"patched": data}  # type: ignore[method-assign]
+    assert LoadPlan(schema).load(body) == ({"patched": body}, False)
 
 
 def test_names_that_cannot_be_stored_are_left_to_the_schema() -> None:
@@ -740,11 +775,11 @@ def test_only_exclude_and_renames_of_the_instance_hold() -> None:
 # ------------------------------------------------------------------------------------- recursion
 
 
-class Node(Schema):
+class Branch(Schema):
     name = ma.String(required=True)
-    next = ma.Nested(lambda: Node())
-    children = ma.List(ma.Nested(lambda: Node(exclude=("next",))))
-    byname = ma.Dict(values=ma.Nested("Node"))
+    next = ma.Nested(lambda: Branch())
+    children = ma.List(ma.Nested(lambda: Branch(exclude=("next",))))
+    byname = ma.Dict(values=ma.Nested("Branch"))
 
 
 def test_a_schema_may_nest_itself() -> None:
@@ -752,8 +787,8 @@ def test_a_schema_may_nest_itself() -> None:
     body: dict[str, Any] = leaf
     for _ in range(10):
         body = {"name": "n", "next": body, "children": [leaf], "byname": {"x": leaf}}
-    assert is_compiled(Node(), body)
-    assert_same(Node, body, leaf, {**body, "byname": {"x": {}}}, {**body, "children": [None]})
+    assert is_compiled(Branch(), body)
+    assert_same(Branch, body, leaf, {**body, "byname": {"x": {}}}, {**body, "children": [None]})
 
 
 @pytest.mark.parametrize("path", ["a", "p.q.r"])
@@ -772,6 +807,29 @@ def nest(levels: int, leaf: Any) -> Any:
     for _ in range(levels - 1):
         leaf = {"a": leaf} if type(leaf) is dict else [leaf]
     return leaf
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (ma.List(ma.String()), []),
+        (ma.Dict(values=ma.String()), {}),
+        (ma.Tuple(()), []),
+        (ma.Nested({}), {}),
+        (ma.Nested({}, many=True), []),
+        (ma.Nested({}, many=True), [{}]),
+        (ma.List(ma.Nested({})), [{}]),
+    ],
+)
+def test_an_empty_value_has_its_level_too(field: Any, value: Any) -> None:
+    compiled = []
+    for levels in range(MAX_DEPTH - 3, MAX_DEPTH + 1):
+        field.attribute = ".".join("a" * levels)
+        kind = Schema.from_dict({"a": field})
+        assert_same(kind, {"a": value})
+        compiled.append(is_compiled(kind(), {"a": value}))
+    assert compiled[:2] == [True, True]
+    assert not compiled[3]
 
 
 def test_what_is_nested_is_only_as_deep_as_can_be_stored() -> None:
