@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -141,6 +142,11 @@ class Declaration(Names):
         """Whether an ``_id`` may hold slashes, and so several segments of a path."""
         return not isinstance(self.id_field, (ObjectId, ma.Number, ma.UUID))
 
+    @functools.cached_property
+    def _id_converter(self) -> Callable[[Any], Any]:
+        assert self.id_field is not None
+        return field_converter(self.id_field)
+
     def convert_id(self, given: Any) -> Any:
         """Return the ``_id`` that is meant in a URL or a body.
 
@@ -149,7 +155,7 @@ class Declaration(Names):
         """
         if self.id_field is not None:
             plain = given.removesuffix("/") if isinstance(given, str) else given
-            return field_converter(self.id_field)(plain)
+            return self._id_converter(plain)
         if not isinstance(given, str):
             raise ValueError
         return parse_id(given)

@@ -348,7 +348,7 @@ class _Generator(Generator):
         kind = type(field)
         if depth > MAX_DEPTH and issubclass(kind, (ma.Nested, ma.List, ma.Mapping, ma.Tuple)):
             return "irregular()"
-        own = f"{'irregular' if _nests(field) else self.bind(self.own(field, depth))}({{}})"
+        own = f"{'irregular' if _nests(field) else self.bind(self.own(field, depth))}({var})"
         cases: dict[str, str] = {}
         if kind in (ma.List, ma.Dict) and any(
             type(validator) is not validate.Length for validator in field.validators
@@ -356,45 +356,46 @@ class _Generator(Generator):
             # NOTE: those look at what was made of its items.
             pass
         elif kind is ma.Nested:
-            own = f"{self.nested(field, depth, partial)}({{}})"
+            own = f"{self.nested(field, depth, partial)}({var})"
         elif kind is ma.List:
             inner = self.expression(field.inner, "item", depth + 1, partial)
-            cases = {"type({}) is list": f"[{inner} for item in {{}}]"}
+            cases = {f"type({var}) is list": f"[{inner} for item in {var}]"}
         elif kind is ma.Dict:
-            cases = self.dict_cases(field, depth, partial)
+            cases = self.dict_cases(field, var, depth, partial)
         elif kind is _ENUM:
-            cases = self.enum_cases(field)
+            cases = self.enum_cases(field, var)
         else:
-            condition, cases = _CASES.get(kind, (_never, {}))
-            cases = cases if condition(field) else {}
-        tests = [self.test(validator) for validator in field.validators]
+            condition, templates = _CASES.get(kind, (_never, {}))
+            for test, value in templates.items() if condition(field) else ():
+                cases[test.replace("{}", var)] = value.replace("{}", var)
+        tests = [self.test(validator, var) for validator in field.validators]
         chosen = "".join(
             f"{value} if {' and '.join([test, *tests])} else "
             for test, value in cases.items()
-            if not tests or value == "{}" or kind in (ma.List, ma.Dict)
+            if not tests or value == var or kind in (ma.List, ma.Dict)
         )
-        none = "None if {} is None else " if field.allow_none else ""
-        return f"({chosen}{none}{own})".replace("{}", var)
+        none = f"None if {var} is None else " if field.allow_none else ""
+        return f"({chosen}{none}{own})"
 
-    def test(self, validator: Any) -> str:
+    def test(self, validator: Any, var: str) -> str:
         """Return an expression that holds if a validator passes a value as it is."""
         kind = type(validator)
         if kind is validate.OneOf:
-            return f"{{}} in {self.bind(validator.choices)}"
+            return f"{var} in {self.bind(validator.choices)}"
         if kind is validate.Regexp:
-            return f"{self.bind(validator.regex)}.match({{}}) is not None"
+            return f"{self.bind(validator.regex)}.match({var}) is not None"
         bounds: list[tuple[str, Any]]
         if kind is validate.Length and validator.equal is not None:
-            bounds = [("len({}) ==", validator.equal)]
+            bounds = [(f"len({var}) ==", validator.equal)]
         elif kind is validate.Length:
             # NOTE: without bounds, it still is for what has a length.
-            bounds = [("len({}) >=", validator.min or 0), ("len({}) <=", validator.max)]
+            bounds = [(f"len({var}) >=", validator.min or 0), (f"len({var}) <=", validator.max)]
         elif kind is validate.Range:
             low = "<" if validator.min_inclusive else "<="
             high = ">" if validator.max_inclusive else ">="
-            bounds = [(f"not {{}} {low}", validator.min), (f"not {{}} {high}", validator.max)]
+            bounds = [(f"not {var} {low}", validator.min), (f"not {var} {high}", validator.max)]
         else:
-            return f"({self.bind(validator)}({{}}), True)[1]"
+            return f"({self.bind(validator)}({var}), True)[1]"
         tests = [f"{test} {self.bind(bound)}" for test, bound in bounds if bound is not None]
         return " and ".join(tests) or "True"
 
@@ -412,16 +413,16 @@ class _Generator(Generator):
         self.names[name] = first
         return name
 
-    def dict_cases(self, field: ma.Dict, depth: int, partial: Any) -> dict[str, str]:
+    def dict_cases(self, field: ma.Dict, var: str, depth: int, partial: Any) -> dict[str, str]:
         key, value = field.key_field, field.value_field
         if value is None:
-            return {} if key is not None else {"type({}) is dict": f"to_bson({{}}, {depth})"}
+            return {} if key is not None else {f"type({var}) is dict": f"to_bson({var}, {depth})"}
         if key is not None and (type(key) is not ma.String or key.validators):
             return {}
         made = self.expression(value, "item", depth + 1, partial)
-        return {"type({}) is dict": f"{{good(key): {made} for key, item in {{}}.items()}}"}
+        return {f"type({var}) is dict": f"{{good(key): {made} for key, item in {var}.items()}}"}
 
-    def enum_cases(self, field: ma.Enum[Any]) -> dict[str, str]:
+    def enum_cases(self, field: ma.Enum[Any], var: str) -> dict[str, str]:
         if type(field.field) not in (ma.String, ma.Raw) or field.validators:
             return {}
         own = self.own(field, 1)
@@ -431,7 +432,7 @@ class _Generator(Generator):
                 with suppress(Exception):
                     table[sent] = own(sent)
         name = self.bind(table)
-        return {f"type({{}}) in (str, int) and {{}} in {name}": f"{name}[{{}}]"}
+        return {f"type({var}) in (str, int) and {var} in {name}": f"{name}[{var}]"}
 
 
 def _nested_load(field: Any, partial: Any, depth: int) -> _Load:

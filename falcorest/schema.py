@@ -29,7 +29,7 @@ from types import MappingProxyType
 from typing import Any
 
 import marshmallow
-from bson import Binary, Decimal128
+from bson import Binary, Decimal128, ObjectId
 from bson.int64 import Int64
 from marshmallow import fields as ma
 
@@ -242,7 +242,7 @@ def _from_time(value: dt.time) -> str:
     return value.isoformat()
 
 
-_PLAIN = frozenset({str, float, bool, type(None)})
+_PLAIN = frozenset({str, float, bool, type(None), ObjectId, Decimal128, Binary, bytes})
 _CONVERTERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Int64, lambda value: value),
     (dt.datetime, from_datetime),

@@ -302,6 +302,7 @@ LEAVES: list[tuple[Callable[..., ma.Field[Any]], list[Any]]] = [
 VALIDATORS: list[Any] = [
     *(validate.Length(max=3), validate.Length(1, 4), validate.Length(equal=1), validate.Length()),
     *(validate.Range(min=1), validate.Range(0, 2, min_inclusive=False, max_inclusive=False)),
+    *(validate.Range(min="{}"), validate.Equal("{}"), validate.Regexp("{}|x")),
     *(validate.Range(max=2.5), validate.Range(min=True), validate.OneOf(["x", 1, 0.5])),
     *(validate.OneOf({"x", "y"}), validate.OneOf([["x"], [1]]), validate.NoneOf(["x", 1])),
     *(validate.Regexp("x|y"), validate.Regexp(b"x"), validate.Equal(1), validate.Equal("x")),
@@ -462,7 +463,7 @@ def test_every_field_takes_every_value(leaf: int, way: int) -> None:
 @pytest.mark.parametrize("leaf", [ma.Raw, ma.String, ma.Integer, ma.Float, ma.Boolean, ma.Date])
 def test_every_validator_takes_every_value(leaf: Any, validator: Any) -> None:
     numbers = [-1, 0, 1, 2, 3, -0.5, 0.5, 2.5, 2.75, True, False, float("nan"), 2**63]
-    texts = ["", "x", "y", "xy", "xyz", "long text", "a@b.org", "2024-02-29", [1], ["x"], {}]
+    texts = ["", "{}", "x", "y", "xy", "xyz", "long text", "a@b.org", "2024-02-29", [1], ["x"], {}]
     bodies = [{"a": value} for value in (*numbers, *texts)]
     assert_same(Schema.from_dict({"a": leaf(validate=validator)}), *bodies)
     inside = Schema.from_dict({"a": ma.List(leaf(validate=validator), validate=validator)})
