@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import marshmallow
@@ -35,9 +34,14 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
         marshmallow.ValidationError: It doesn't fit the schema.
         BodyError: It is no object, or has a key that may not be stored.
     """
-    schema = declaration.load_schema
-    assert schema is not None
-    loaded = schema.load(require_object(body), partial=declaration.loaded if partial else False)
+    plan = declaration.partial_load_plan if partial else declaration.load_plan
+    data, is_stored = plan.load(require_object(body))
+    if not is_stored:
+        data = _stored(declaration.load_schema, data)
+    return _with_paths(declaration, data) if changing and declaration.paths else data
+
+
+def _stored(schema: Any, loaded: Any) -> Document:
     if not isinstance(loaded, dict):
         raise TypeError(f"{type(schema).__name__}.load() gives no dict, but {type(loaded)}")
     try:
@@ -47,7 +51,7 @@ def load(declaration: Declaration, body: Any, *, partial: bool, changing: bool =
     except BodyError as error:
         errors = name_errors(schema, error.field_errors or [error.detail])
         raise _refusal((), errors, error.code) from error
-    return _with_paths(declaration, data) if changing and declaration.paths else data
+    return data
 
 
 def _with_paths(declaration: Declaration, data: Document) -> Document:
@@ -70,8 +74,7 @@ def change(data: Mapping[str, Any], absent: Iterable[str] = ()) -> Update:
     return {**update, "$unset": unset} if unset else update
 
 
-@contextmanager
-def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None) -> Iterator[None]:
+def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None) -> Located:
     """Turn what a schema refuses into an answer to the client, with its place in the body.
 
     Args:
@@ -79,27 +82,44 @@ def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None)
         api: API names by schema names, since an author's validators use those.
         body: What the client sent; the names in it are its own.
     """
-    try:
-        yield
-    except marshmallow.ValidationError as error:
+    return Located(place, api, body)
+
+
+class Located:
+    """A context, see :func:`located`."""
+
+    # PERF: there is one for each document of a body; one of contextlib's costs several times this.
+    __slots__ = ("_api", "_body", "_place")
+
+    def __init__(self, place: tuple[str, ...], api: Mapping[str, str] | None, body: Any) -> None:
+        self._place = place
+        self._api = api
+        self._body = body
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, marshmallow.ValidationError):
+            raise _refusal(self._place, self._named(error), "body.invalid") from error
+        if isinstance(error, BodyError) and self._place:
+            messages = error.field_errors or {"_schema": [error.detail]}
+            raise _refusal(self._place, messages, error.code) from error
+        if isinstance(error, Forbidden):
+            for part in reversed(self._place if error.field_errors else ()):
+                error.field_errors = {part: error.field_errors}
+
+    def _named(self, error: marshmallow.ValidationError) -> Any:
         # NOTE: marshmallow has no annotations there.
         messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]
+        api, body = self._api, self._body
         if api and isinstance(messages, dict):
             taken = {*api.values(), *(body if isinstance(body, dict) else ())}
             messages = {
                 name if name in taken else api.get(name, name): one
                 for name, one in messages.items()
             }
-        raise _refusal(place, messages, "body.invalid") from error
-    except BodyError as error:
-        if not place:
-            raise
-        messages = error.field_errors or {"_schema": [error.detail]}
-        raise _refusal(place, messages, error.code) from error
-    except Forbidden as error:
-        for part in reversed(place if error.field_errors else ()):
-            error.field_errors = {part: error.field_errors}
-        raise
+        return messages
 
 
 def _refusal(place: tuple[str, ...], messages: Any, code: str) -> BodyError:

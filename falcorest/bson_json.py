@@ -389,10 +389,14 @@ class _Invalid(Exception):
         self.path: list[str | int] = []
 
 
-def decode(value: Any) -> Any:
+def decode(value: Any, depth: int = 1) -> Any:
     """Turn parsed JSON into what is stored: Extended JSON objects into values, keys checked.
 
     The value is changed in place where that is possible.
+
+    Args:
+        value: A document, or a part of one.
+        depth: The level of the document on which it is; 1 is the document itself.
 
     Raises:
         BodyError: Names the place of what is wrong.
@@ -401,7 +405,7 @@ def decode(value: Any) -> Any:
     if kind is not dict and kind is not list:
         return value
     try:
-        return _decode(value, 1)
+        return _decode(value, depth)
     except _Invalid as error:
         path = [str(part) for part in reversed(error.path)]
         place = f" (at {'.'.join(path)})" if path else ""
@@ -430,7 +434,7 @@ def _decode(value: Any, depth: int) -> Any:
         return value
     for key, item in value.items():
         # PERF: an identifier is a good key, and most keys are identifiers.
-        if not key.isidentifier() and not _is_key(key):
+        if not key.isidentifier() and not is_key(key):
             if key.startswith("$"):
                 return _decode_wrapper(value, depth)
             raise _Invalid("body.invalid_key", _key_reason(key))
@@ -444,7 +448,8 @@ def _decode(value: Any, depth: int) -> Any:
     return value
 
 
-def _is_key(key: str) -> bool:
+def is_key(key: str) -> bool:
+    """Tell whether a key may be stored."""
     return bool(key) and key[0] != "$" and "." not in key and "\0" not in key
 
 

@@ -14,8 +14,9 @@ from falcorest.dialects.suffix import DeclaredFilter, Sort
 from falcorest.fields import ObjectId
 from falcorest.filtering import field_converter, read_filters, read_ordering, resolve
 from falcorest.hints import format_id, parse_id
+from falcorest.loader import LoadPlan
 from falcorest.naming import Names
-from falcorest.schema import hides
+from falcorest.schema import hides, leaf_of
 from falcorest.selecting import Selection, Selector
 from falcorest.stored import check_indexes
 
@@ -77,6 +78,18 @@ class Declaration(Names):
             self.require_no_problems()
 
     @functools.cached_property
+    def load_plan(self) -> LoadPlan:
+        """What loads a whole body."""
+        assert self.load_schema is not None
+        return LoadPlan(self.load_schema)
+
+    @functools.cached_property
+    def partial_load_plan(self) -> LoadPlan:
+        """What loads a body that may lack required fields."""
+        assert self.load_schema is not None
+        return LoadPlan(self.load_schema, self.loaded)
+
+    @functools.cached_property
     def is_shown_by_hooks(self) -> bool:
         """Whether an author's hook has a say in what is shown, which may differ by the method."""
         return any(not _SHOWING.isdisjoint(kind.overridden) for kind in self.known)
@@ -86,6 +99,19 @@ class Declaration(Names):
         """The fields that embed a document with something hidden in it, by API name."""
         loaded = {} if self.load_schema is None else self.load_schema.load_fields
         return {self.api[name]: field for name, field in loaded.items() if hides(field)}
+
+    @functools.cached_property
+    def embedding(self) -> dict[str, ma.Nested]:
+        """What is nested in the fields that clients write, by API name; in lists as well."""
+        loaded = {} if self.load_schema is None else self.load_schema.load_fields
+        leaves = {self.api[name]: leaf_of(field) for name, field in loaded.items()}
+        return {api: leaf for api, leaf in leaves.items() if isinstance(leaf, ma.Nested)}
+
+    @functools.cached_property
+    def holding(self) -> frozenset[str]:
+        """The API names under which a body may hold what can't be written, or isn't written so."""
+        related = {relation.api for relation in self.relations.values()}
+        return frozenset({*self.read_only, *self.embedding, *related})
 
     def hides(self, path: str) -> bool:
         """Tell whether a path of API names leads to what is written but never shown.
@@ -116,6 +142,11 @@ class Declaration(Names):
         """Whether an ``_id`` may hold slashes, and so several segments of a path."""
         return not isinstance(self.id_field, (ObjectId, ma.Number, ma.UUID))
 
+    @functools.cached_property
+    def _id_converter(self) -> Callable[[Any], Any]:
+        assert self.id_field is not None
+        return field_converter(self.id_field)
+
     def convert_id(self, given: Any) -> Any:
         """Return the ``_id`` that is meant in a URL or a body.
 
@@ -124,15 +155,10 @@ class Declaration(Names):
         """
         if self.id_field is not None:
             plain = given.removesuffix("/") if isinstance(given, str) else given
-            return self._read_id(plain)
+            return self._id_converter(plain)
         if not isinstance(given, str):
             raise ValueError
         return parse_id(given)
-
-    @functools.cached_property
-    def _read_id(self) -> Callable[[Any], Any]:
-        assert self.id_field is not None
-        return field_converter(self.id_field)
 
     def format_id(self, identity: Any) -> str | None:
         """Return the path segment that names an ``_id``; None if there is none."""

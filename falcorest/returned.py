@@ -50,8 +50,10 @@ def _inside(shape: Shape, api: str) -> tuple[Shape, str] | None:
         if relation.kind != EMBEDDED:
             return None
         return shape.of(relation.resource), relation.stored
-    schema = shape.load_schema if isinstance(shape, Declaration) else shape
-    for name, field in schema.load_fields.items() if schema is not None else ():
+    if isinstance(shape, Declaration):
+        nested = shape.embedding.get(api)
+        return None if nested is None else (nested.schema, shape.stored[shape.by_api[api]])
+    for name, field in shape.load_fields.items():
         leaf = leaf_of(field)
         if _key(name, field) == api and isinstance(leaf, ma.Nested):
             return leaf.schema, field.attribute or name
@@ -63,8 +65,12 @@ def holds_read_only(shape: Shape, body: Any) -> bool:
     if type(body) is not dict:
         return False
     # NOTE: of several kinds of embedded documents, it is the stored one that tells which.
-    if isinstance(shape, Declaration) and shape.children:
-        return True
+    if isinstance(shape, Declaration):
+        if shape.children:
+            return True
+        # PERF: mostly there is nothing to look at.
+        if shape.holding.isdisjoint(body):
+            return False
     return not _read_only(shape).isdisjoint(body) or any(
         _is_shown(_relation(shape, api), value)
         or any(holds_read_only(inner, item) for inner, item in _embedded(shape, api, value))
@@ -159,7 +165,10 @@ def require_writable(shape: Shape, body: Any) -> None:
     Raises:
         Forbidden: It has.
     """
-    if type(body) is not dict or (isinstance(shape, Declaration) and shape.children):
+    if type(body) is not dict:
+        return
+    # PERF: mostly there is nothing to look at.
+    if isinstance(shape, Declaration) and (shape.children or shape.holding.isdisjoint(body)):
         return
     read_only = _read_only(shape)
     for api, value in body.items():

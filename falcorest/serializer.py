@@ -12,7 +12,6 @@ import base64
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from types import CodeType
 from typing import Any
 
 import bson
@@ -24,6 +23,7 @@ from marshmallow import missing
 from marshmallow.decorators import POST_DUMP, PRE_DUMP
 
 from falcorest import fields
+from falcorest.generator import Generator
 from falcorest.query import Document
 from falcorest.schema import Schema, inner_fields, stored_kind
 
@@ -123,18 +123,9 @@ def _compile(schema: marshmallow.Schema, otherwise: _Dump) -> _Dump:
         otherwise: What dumps a value that isn't exactly a dict.
     """
     generator = _Generator(schema)
-    # APPSEC: of what a schema holds, only literals of exact strings get into the source.
-    exec(_code(generator.source()), generator.names)  # noqa: S102  # nosec B102
     generator.names["otherwise"] = otherwise
-    dump: _Dump = generator.names["dump"]
+    dump: _Dump = generator.run(generator.source(), "dump")
     return dump
-
-
-@functools.lru_cache(maxsize=1024)
-def _code(source: str) -> CodeType:
-    # PERF: schemas that differ in values alone have the same source. To marshmallow, each level
-    # of a recursive schema is a schema of its own, and compiling is what takes time.
-    return compile(source, "<dump plan>", "exec")
 
 
 def _nested_dump(field: Any) -> _Dump:
@@ -160,12 +151,12 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-class _Generator:
-    """Writes the source of a plan, and keeps the values that the source has names for."""
+class _Generator(Generator):
+    """Writes the source of a plan."""
 
     def __init__(self, schema: marshmallow.Schema) -> None:
+        super().__init__(_NAMES)
         self.schema = schema
-        self.names = dict(_NAMES)
 
     def source(self) -> str:
         """Return the source of two functions: for documents that have all fields, and for others.
@@ -228,14 +219,6 @@ class _Generator:
             return self.expression(field, var, where)
         accessor = self.bind(self.schema.get_attribute)
         return f"{self.bind(field.serialize)}({where}, accessor={accessor})"
-
-    def bind(self, value: Any) -> str:
-        """Return an expression that gives a value."""
-        if type(value) is str:
-            return repr(value)
-        name = f"value_{len(self.names)}"
-        self.names[name] = value
-        return name
 
     def statements(self, name: str, field: Any) -> list[str]:
         """Return the statements that dump a field of the document."""

@@ -41,6 +41,9 @@ from falcorest.updates import Update
 
 T = TypeVar("T")
 
+#: The hooks and permissions that have a say in a change.
+_CHANGING = ("has_change_permission", "validate_request", "get_object", "update_object")
+
 
 class Writer(Reader):
     """Stores, changes and removes documents.
@@ -58,6 +61,10 @@ class Writer(Reader):
 
     def create(self, body: Any) -> Document:
         """Store a new document and return it."""
+        if self._is_schema_alone:
+            document = self._loaded(body)
+            with self._naming():
+                return self.service.insert(document)
         if self._holds_objects(body):
             return self.service.together(lambda: self.prepare_create(deepcopy(body)).run())
         return self.prepare_create(body).run()
@@ -80,6 +87,8 @@ class Writer(Reader):
             )
             if plain:
                 documents = list(_indexed(load_document, bodies))
+            elif self._is_schema_alone:
+                documents = list(_indexed(self._loaded, bodies))
             else:
                 documents = [write.data for write in _indexed(self.prepare_create, bodies)]
             with self._naming():
@@ -106,6 +115,8 @@ class Writer(Reader):
         own = self._overrides("has_add_permission", "validate_request")
         plain = not self.declaration.has_schema and not own
         load = load_document if plain else self._new_document
+        if self._is_schema_alone:
+            load = self._loaded
         outcome: list[Problem | None] = []
         documents: dict[int, Document] = {}
         for index, body in enumerate(bodies):
@@ -117,6 +128,31 @@ class Writer(Reader):
         for place, error in self.service.insert_each(list(documents.values())).items():
             outcome[places[place]] = _tried(self._raise_named, error)[1]
         return outcome
+
+    @property
+    def _is_schema_alone(self) -> bool:
+        """Whether nothing but the schema has a say in new documents."""
+        # PERF: then all that is asked of each of many documents is what it has to say.
+        declaration = self.declaration
+        return (
+            declaration.has_schema
+            and not declaration.children
+            and not declaration.saved
+            and not self.service.policy.is_personal
+            and not self._overrides("has_add_permission", "validate_request", "create_object")
+        )
+
+    def _loaded(self, body: Any) -> Document:
+        """Return what the schema makes of a new document."""
+        declaration = self.declaration
+        # PERF: what is as it should be needs nothing that names what isn't.
+        if type(body) is dict and declaration.holding.isdisjoint(body):
+            document: Document | None = declaration.load_plan.quick(body)
+            if document is not None:
+                return document
+        require_writable(declaration, body)
+        with located(api=declaration.api, body=body):
+            return load(declaration, body, partial=False, changing=False)
 
     def _new_document(self, body: Any) -> Document:
         return self.prepare_create(body).data
@@ -144,24 +180,42 @@ class Writer(Reader):
             reading it.
         """
         self._absent = absent
-        self.saves_others = self._holds_objects(body)
-        steps = ("has_change_permission", "validate_request", "get_object", "update_object")
-        body = self._without_own_id(body, identity)
-        if self._overrides(*steps) or self._kinds() or self._needs_reading(body):
-            # NOTE: so that what has been read and permitted is what is changed.
-            return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
-        if not self.declaration.has_schema:
-            update = load_update(body, identity)
-            if returning:
-                return self.service.modify(identity, update, self.readable(EVERYTHING))
-            self.service.update(identity, update, self.readable(WHOLE))
-            return None
-        self._require_removable(absent)
-        with located(api=self.declaration.api, body=body):
-            data = self._own(load(self.declaration, body, partial=self._is_partial), identity)
+        data = None if absent else self._quickly_loaded(body)
+        if data is None:
+            self.saves_others = self._holds_objects(body)
+            body = self._without_own_id(body, identity)
+            if self._overrides(*_CHANGING) or self._kinds() or self._needs_reading(body):
+                # NOTE: so that what has been read and permitted is what is changed.
+                return self.service.together(lambda: self._update_read(identity, deepcopy(body)))
+            if not self.declaration.has_schema:
+                update = load_update(body, identity)
+                if returning:
+                    return self.service.modify(identity, update, self.readable(EVERYTHING))
+                self.service.update(identity, update, self.readable(WHOLE))
+                return None
+            self._require_removable(absent)
+            with located(api=self.declaration.api, body=body):
+                data = load(self.declaration, body, partial=self._is_partial)
+        data = self._own(data, identity)
         query = self.readable(self.select(EVERYTHING))
         with self._naming():
             return self.service.modify(identity, self._update(data), query)
+
+    def _quickly_loaded(self, body: Any) -> Document | None:
+        """Return what changes, where the schema alone decides; None if it doesn't."""
+        declaration = self.declaration
+        if (
+            not declaration.has_schema
+            or declaration.children
+            or declaration.paths
+            or type(body) is not dict
+            or not declaration.holding.isdisjoint(body)
+            or self._overrides(*_CHANGING)
+        ):
+            return None
+        plan = declaration.partial_load_plan if self._is_partial else declaration.load_plan
+        data: Document | None = plan.quick(body)
+        return data
 
     def put(self, identity: Any, body: Any) -> bool:
         """Put a document at an ``_id`` as it stands, without a schema; tell whether it is new."""
@@ -327,6 +381,8 @@ class Writer(Reader):
             return True
         if self._view is not None and not self._view.overridden.isdisjoint(names):
             return True
+        if not self.declaration.children:
+            return False
         return any(not kind.resource.overridden.isdisjoint(names) for kind in self._kinds())
 
     def _hook(self, name: str, kind: Reader) -> Callable[..., Any]:
@@ -625,6 +681,8 @@ class Writer(Reader):
         return {} if shown is None else dict(bson_json.parse(bson_json.dumps(shown)))
 
     def _holds_objects(self, body: Any, *, beyond_ids: bool = False) -> bool:
+        if not self.declaration.children:
+            return holds_objects(self.declaration, body, beyond_ids=beyond_ids)
         return any(
             holds_objects(kind.declaration, body, beyond_ids=beyond_ids)
             for kind in (self, *self._kinds())

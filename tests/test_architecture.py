@@ -28,7 +28,8 @@ ORDER = [
     *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
-    *("dialects", "links", "serializer", "attributes", "naming", "filtering", "selecting"),
+    *("dialects", "links", "generator", "serializer", "loader", "attributes", "naming"),
+    *("filtering", "selecting"),
     *("stored", "declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
     *(
         "resource",
