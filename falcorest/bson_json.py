@@ -283,7 +283,7 @@ def _decode_and_count(container: Any, levels: int, good: set[str]) -> int:
     if type(container) is dict:
         count = len(container)
         if not good.issuperset(container):
-            if not all(map(_is_key, container)):
+            if not all(map(is_key, container)):
                 raise _Unusual
             good.update(container)
         items = container.items()
