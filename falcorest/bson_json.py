@@ -350,6 +350,8 @@ def _count_keys(value: Any, levels: int) -> int:
         raise RecursionError
     for item in value:
         kind = type(item)
+        if kind is str:
+            continue
         if kind is dict or kind is list:
             count += _count_keys(item, levels - 1)
         elif (kind is int or kind is float) and not -_TOO_LARGE < item < _TOO_LARGE:

@@ -111,7 +111,7 @@ class Declaration(Names):
     def holding(self) -> frozenset[str]:
         """The API names under which a body may hold what can't be written, or isn't written so."""
         related = {relation.api for relation in self.relations.values()}
-        return frozenset({*self.read_only, *self.embedding, *related})
+        return frozenset({*self.read_only, *self.hiding, *related})
 
     def hides(self, path: str) -> bool:
         """Tell whether a path of API names leads to what is written but never shown.

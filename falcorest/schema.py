@@ -125,24 +125,40 @@ class KindField(ma.Field[Any]):
         return copy.copy(self)
 
 
-def holds_load_only(field: ma.Field[Any]) -> bool:
-    """Tell whether a field embeds something that is never dumped."""
+def holds_load_only(field: ma.Field[Any], around: tuple[type, ...] = ()) -> bool:
+    """Tell whether a field embeds something that is never dumped.
+
+    Args:
+        field: The field.
+        around: The classes of the schemas that it is in; one of them may be in itself.
+    """
     leaf = leaf_of(field)
-    return isinstance(leaf, ma.Nested) and any(
-        inner.load_only or holds_load_only(inner) for inner in leaf.schema.fields.values()
+    if not isinstance(leaf, ma.Nested) or type(leaf.schema) in around:
+        return False
+    within = (*around, type(leaf.schema))
+    return any(
+        inner.load_only or holds_load_only(inner, within) for inner in leaf.schema.fields.values()
     )
 
 
-def hides(field: ma.Field[Any]) -> bool:
+def hides(field: ma.Field[Any], around: tuple[type, ...] = ()) -> bool:
     """Tell whether a field embeds documents with something in them that clients can't send back.
 
     That is what is only dumped, and what is only loaded.
+
+    Args:
+        field: The field.
+        around: The classes of the schemas that it is in; one of them may be in itself.
     """
     leaf = leaf_of(field)
     if isinstance(leaf, KindField):
         return True
-    return isinstance(leaf, ma.Nested) and any(
-        inner.dump_only or inner.load_only or hides(inner) for inner in leaf.schema.fields.values()
+    if not isinstance(leaf, ma.Nested) or type(leaf.schema) in around:
+        return False
+    within = (*around, type(leaf.schema))
+    return any(
+        inner.dump_only or inner.load_only or hides(inner, within)
+        for inner in leaf.schema.fields.values()
     )
 
 

@@ -527,8 +527,7 @@ class CollectionService(Pager):
         try:
             condition = self._condition(query)
             if session is not None:
-                count = self.collection.count_documents(condition, limit=bound, **self._options())
-                affected = _Affected(count, condition)
+                affected = _Affected(self._count_up_to(bound, condition), condition)
             else:
                 asked = replace(EVERYTHING, filter=query.filter, rule=query.rule)
                 found = self._find(replace(asked, projection=("_id",)), bound)
@@ -541,6 +540,31 @@ class CollectionService(Pager):
             raise translate(error) from error
         self.policy.bound_affected(affected.count)
         return affected
+
+    def _count_up_to(self, bound: int, condition: Filter) -> int:
+        """Count documents in a transaction, as the driver does.
+
+        PERF: as a command, since what the driver does to try again has no place in there.
+        """
+        options = self._options()
+        command = {
+            "aggregate": self.collection.name,
+            "pipeline": [
+                {"$match": condition},
+                {"$limit": bound},
+                {"$group": {"_id": 1, "n": {"$sum": 1}}},
+            ],
+            "cursor": {},
+        }
+        if "collation" in options:
+            command["collation"] = options["collation"]
+        reply = self._database.command(
+            command,
+            codec_options=self.collection.codec_options,
+            session=options["session"],
+        )
+        found = reply["cursor"]["firstBatch"]
+        return int(found[0]["n"]) if found else 0
 
 
 @dataclass(frozen=True, slots=True)
