@@ -32,7 +32,7 @@ from benchmarks.servers import settings
 from falcorest.embedded import engine
 from falcorest.links import begin
 from falcorest.methods import Fetch, List
-from falcorest.query import EVERYTHING
+from falcorest.query import EVERYTHING, Keyset
 from falcorest.server import create_app
 from falcorest.writing import Writer
 
@@ -81,24 +81,26 @@ def stages_of_list(app: Any, place: str, collection: Any) -> dict[str, Call]:
     req = falcon.Request(create_environ(place, text))
 
     def parse() -> Any:
-        return begin(view.dialect.parse_list(text), view.cursors)
+        asked = view.dialect.parse_list(text)
+        return begin(asked, asked.limit, view.cursors)
 
     def prepare() -> Any:
         work = Writer(view.resource(req, List, view.service), view)
-        return work, work.readable(work.select(work.bounded(query)))
+        work.bounded_limit(query)
+        return work, work.readable(work.select(query))
 
     query = parse()
     work, narrowed = prepare()
     service = work.service
     # NOTE: each time anew, because it keeps where the page began and ended.
-    found = work.resource.get_objects(replace(narrowed, keyset=begin(query, view.cursors).keyset))
+    found = work.resource.get_objects(replace(narrowed, keyset=Keyset()))
     documents = getattr(found[0], "first", found[0])
     shown = work.shown(documents)
     return {
         "parse": parse,
         "prepare": prepare,
         "find": lambda: work.resource.get_objects(
-            replace(narrowed, keyset=begin(query, view.cursors).keyset)
+            replace(narrowed, keyset=Keyset())
         ),
         POLICY: lambda: (
             service._condition(narrowed),
