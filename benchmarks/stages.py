@@ -99,9 +99,7 @@ def stages_of_list(app: Any, place: str, collection: Any) -> dict[str, Call]:
     return {
         "parse": parse,
         "prepare": prepare,
-        "find": lambda: work.resource.get_objects(
-            replace(narrowed, keyset=Keyset())
-        ),
+        "find": lambda: work.resource.get_objects(replace(narrowed, keyset=Keyset())),
         POLICY: lambda: (
             service._condition(narrowed),
             service._projection(narrowed),

@@ -5,8 +5,6 @@ Source: https://www.rfc-editor.org/rfc/rfc8288
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from falcorest.dialects import Dialect
 from falcorest.dialects.base import Place as Parameter
 from falcorest.errors import QueryError
@@ -21,10 +19,10 @@ def begin(query: Query, limit: int | None, cursors: Cursors) -> Query:
         QueryError: It names a cursor that is none.
     """
     if query.cursor is None:
-        return query if limit is None else replace(query, limit=limit, keyset=Keyset())
+        return query if limit is None else query.paged(limit, Keyset())
     parameter, text = query.cursor
     place = cursors.read(text, parameter) if text else None
-    return replace(query, limit=limit, keyset=Keyset(parameter, place))
+    return query.paged(limit, Keyset(parameter, place))
 
 
 def link_header(

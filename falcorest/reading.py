@@ -138,7 +138,7 @@ class Reader:
             self._children.clear()
         self._names = names
         projection = None if declaration.children else declaration.select(names).projection
-        return query if projection is None else replace(query, projection=projection)
+        return query if projection is None else query.reading(projection)
 
     def _usual_names(self) -> tuple[str, ...]:
         """Return the names that are shown unless ``_fields`` says otherwise."""

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any, Protocol, Self
 
+from bson import ObjectId
+
 from falcorest.hints import format_id
 from falcorest.naming import EMBEDDED, REFERENCE, Relation
 from falcorest.query import Document
 
 Shown = dict[str, Any]
+
+_SINGLE = frozenset({ObjectId, type(None)})
 
 
 class Reader(Protocol):
@@ -92,15 +96,24 @@ def _show_references(
     # NOTE: at the end of the depth ids are shown; a look at the documents is only for the rule.
     if reader.depth == 0 and not related.has_rules:
         return
-    values = [stored_value(document, relation.stored) for document in documents]
-    wanted = dict.fromkeys(item for value in values for item in _items(value) if _is_id(item))
+    api, path = relation.api, relation.stored
+    if "." in path:
+        values = [stored_value(document, path) for document in documents]
+    else:
+        values = [document.get(path) for document in documents]
+    # PERF: mostly they are single ids.
+    plain = _SINGLE.issuperset(map(type, values)) and not reader.changes_dump
+    items = values if plain else [item for value in values for item in _items(value)]
+    wanted = dict.fromkeys(item for item in items if _is_id(item))
     found = related.show_by_ids(list(wanted), ids_only=reader.depth == 0) if wanted else {}
     # NOTE: a hook that changes what it shows must not change it for other documents.
     place = deepcopy if reader.changes_dump else _same
     for value, one in zip(values, shown, strict=True):
-        if relation.api in one:
-            one[relation.api] = _replace(
-                value, lambda item: place(found.get(item)) if _is_id(item) else None
+        if api in one:
+            one[api] = (
+                found.get(value)
+                if plain
+                else _replace(value, lambda item: place(found.get(item)) if _is_id(item) else None)
             )
 
 

@@ -87,11 +87,13 @@ def pairs(query_string: str) -> Iterator[tuple[str, str]]:
     Raises:
         QueryError: A part has no ``=``, or isn't UTF-8.
     """
+    # PERF: mostly, nothing in it is encoded.
+    encoded = "%" in query_string or "+" in query_string or not query_string.isascii()
     for part in query_string.split("&"):
         if not part:
             continue
         name, equals, value = part.partition("=")
-        if "%" in part or "+" in part or not part.isascii():
+        if encoded:
             name, value = _decode(name), _decode(value)
         if not equals:
             raise QueryError(

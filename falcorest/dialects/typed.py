@@ -68,6 +68,8 @@ class TypedDialect:
     def __init__(self, *, regex: bool = False, limits: Limits | None = None) -> None:
         self._operators = dict(OPERATORS)
         self._regex = regex
+        #: What stands before a value, as it was read. NOTE: there are only so many that can be.
+        self._known: dict[str, tuple[bool, Operator, Hint, bool]] = {}
         self._limits = limits = limits or Limits()
         # PERF: what is that short needs no closer look.
         self._small = min(limits.max_query_bytes, limits.max_parameters)
@@ -181,8 +183,12 @@ class TypedDialect:
             if len(value) > self._short:
                 bound_value(_EQUALITY, value, self._limits, field)
             return {field: value}
-        negate, operator_name, hint_name = typed.groups()
-        operator, hint, is_list = self._operator(operator_name or "eq", hint_name, parameter=field)
+        known = self._known.get(typed[0])
+        if known is None:
+            negate, operator_name, hint_name = typed.groups()
+            found = self._operator(operator_name or "eq", hint_name, parameter=field)
+            known = self._known[typed[0]] = (bool(negate), *found)
+        negated, operator, hint, is_list = known
         rest = value[typed.end() :]
         literal: Any = rest
         if is_list:
@@ -191,7 +197,7 @@ class TypedDialect:
             reader.expect_end()
         if len(rest) > self._short:
             bound_value(operator, literal, self._limits, field)
-        return _condition(operator, hint, field, literal, bool(negate), parameter=field)
+        return _condition(operator, hint, field, literal, negated, parameter=field)
 
     def _operator(
         self, name: str, hint_name: str, *, parameter: str
