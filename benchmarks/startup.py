@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -48,11 +49,17 @@ _REQUEST = b"GET /api/posts?_limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 Cost = tuple[float, float]
 
 
+def with_bytecode(folder: Path) -> dict[str, str]:
+    """Return what lets programs keep their bytecode, which installed ones have beside them."""
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
 def importing(names: str, folder: Path) -> Cost:
     """Return what an import costs in a new interpreter."""
     shown = subprocess.run(
         [sys.executable, "-c", _MEASURED.format(names)],
         cwd=folder,
+        env={**os.environ, **with_bytecode(folder)},
         check=True,
         stdout=subprocess.PIPE,
     ).stdout
@@ -63,7 +70,7 @@ def importing(names: str, folder: Path) -> Cost:
 def starting(words: list[str], uri: str, folder: Path) -> Cost:
     """Return what it costs to start a server, until its first answer."""
     start = time.perf_counter()
-    with running(words, folder, settings(uri)) as target:
+    with running(words, folder, settings(uri) | with_bytecode(folder)) as target:
         status = _first_answer(target)
         clock = time.perf_counter() - start
         if status != 200:
@@ -122,9 +129,11 @@ def main(arguments: list[str] | None = None) -> None:
         with engine(folder / "data", None, serving=True) as mongod:
             seed(mongod.uri, 100)
             starts: dict[str, list[Cost]] = {name: [] for name in SERVERS}
-            for _ in range(args.rounds):
+            for round_ in range(args.rounds + 1):
                 for name, costs in starts.items():
-                    costs.append(starting(SERVERS[name], mongod.uri, folder))
+                    cost = starting(SERVERS[name], mongod.uri, folder)
+                    if round_:
+                        costs.append(cost)
         note = f"{args.rounds} starts by turns, until the first answer; {conditions('granian')}."
         tables.write(args.rst, "startup", *table(starts, lambda clock: 2 * clock + 500), note)
 
