@@ -371,6 +371,23 @@ def without(value: Any, tree: dict[str, Any]) -> Any:
     return value
 
 
+def holds(value: Any, tree: dict[str, Any]) -> bool:
+    """Tell whether a value has one of some fields, at any depth, inside of lists too.
+
+    Args:
+        value: Of a document, or a document.
+        tree: Names, nested; what is at a leaf is looked for.
+    """
+    # PERF: a loop, since it looks at each document that is shown.
+    value = as_object(value)
+    if isinstance(value, dict):
+        for name, below in tree.items():
+            if name in value and (not below or holds(value[name], below)):
+                return True
+        return False
+    return isinstance(value, list) and any(holds(item, tree) for item in value)
+
+
 def _pick(value: Any, tree: dict[str, Any]) -> Any:
     if not tree:
         return value
