@@ -238,6 +238,9 @@ def parse_id(text: str) -> Any:
 
 def format_id(value: Any) -> str | None:
     """Return the path segment that names an ``_id``, percent-encoded; None if there is none."""
+    # PERF: mostly it is one, and needs no quoting.
+    if type(value) is ObjectId:
+        return str(value)
     text = _format_id(value)
     if text is None:
         return None

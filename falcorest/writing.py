@@ -61,6 +61,8 @@ class Writer(Reader):
 
     def create(self, body: Any) -> Document:
         """Store a new document and return it."""
+        if self.is_decoded and type(body) is dict:
+            return self.service.insert(body)
         if self._is_schema_alone:
             document = self._loaded(body)
             with self._naming():
