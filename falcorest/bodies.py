@@ -84,6 +84,9 @@ def located(*place: str, api: Mapping[str, str] | None = None, body: Any = None)
     except marshmallow.ValidationError as error:
         # NOTE: marshmallow has no annotations there.
         messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]
+        # PERF: it is known where it was raised, and in a circle, all of the request would wait
+        # for the garbage collector.
+        error.__traceback__ = None
         if api and isinstance(messages, dict):
             taken = {*api.values(), *(body if isinstance(body, dict) else ())}
             messages = {

@@ -787,9 +787,16 @@ def test_each_type_is_read_in_one_walk(value: Any, text: str) -> None:
 
 def test_what_is_usual_takes_one_walk_only() -> None:
     usual = {
-        **{"_id": {"$oid": OID}, "name": "x", "n": 5, "f": 0.5, "none": None, "yes": True},
-        **{"in": {"a": [{"b": [1, "x"]}], "größe": {}}, "tags": ["a", "b"]},
-        **{"at": {"$date": "2021-11-01T09:30:00.123Z"}, "price": {"$numberDecimal": "9.99"}},
+        "_id": {"$oid": OID},
+        "name": "x",
+        "n": 5,
+        "f": 0.5,
+        "none": None,
+        "yes": True,
+        "in": {"a": [{"b": [1, "x"]}], "größe": {}},
+        "tags": ["a", "b"],
+        "at": {"$date": "2021-11-01T09:30:00.123Z"},
+        "price": {"$numberDecimal": "9.99"},
     }
     for body in (usual, [usual] * 3):
         for separators in ((",", ":"), (", ", ": "), (" ,", " : ")):

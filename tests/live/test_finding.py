@@ -196,7 +196,9 @@ def pair(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         ports = [each.cmdline()[each.cmdline().index("--port") + 1] for each in (one, other)]
         hosts = [f"127.0.0.1:{port}" for port in ports]
         with MongoClient[Any](f"mongodb://{hosts[0]}/?directConnection=true") as client:
-            members = [{"_id": at, "host": host, "priority": 1 - at} for at, host in enumerate(hosts)]
+            members = [
+                {"_id": at, "host": host, "priority": 1 - at} for at, host in enumerate(hosts)
+            ]
             client.admin.command("replSetInitiate", {"_id": "pair", "members": members})
             assert eventually(lambda: client.admin.command("hello")["isWritablePrimary"])
         uri = f"mongodb://{','.join(hosts)}/?replicaSet=pair&localThresholdMS=10000&heartbeatFrequencyMS=500"
