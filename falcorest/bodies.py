@@ -112,6 +112,9 @@ class Located:
     def _named(self, error: marshmallow.ValidationError) -> Any:
         # NOTE: marshmallow has no annotations there.
         messages: Any = error.normalized_messages()  # type: ignore[no-untyped-call]
+        # PERF: it is known where it was raised, and in a circle, all of the request would wait
+        # for the garbage collector.
+        error.__traceback__ = None
         api, body = self._api, self._body
         if api and isinstance(messages, dict):
             taken = {*api.values(), *(body if isinstance(body, dict) else ())}

@@ -129,8 +129,10 @@ def datetime_text(value: datetime) -> str:
 
 
 def _milliseconds(value: datetime) -> str:
-    # PERF: orjson writes the same as isoformat() in a third of the time.
-    return orjson.dumps(value)[1:24].rstrip(b'"').decode() + "Z"
+    if type(value) is datetime:
+        # PERF: orjson writes the same in a third of the time, but nothing of a kind of its own.
+        return orjson.dumps(value)[1:24].rstrip(b'"').decode() + "Z"
+    return value.isoformat(timespec="milliseconds" if value.microsecond else "auto") + "Z"
 
 
 def _encode_binary(value: bytes) -> dict[str, Any]:

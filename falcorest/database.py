@@ -319,7 +319,14 @@ def raise_ours(error: Exception, *, write: bool, running: Running | None) -> Non
         problem = translate(error, write=write)
         if running is not None:
             running.refusal = problem
-        raise problem from error
+        # PERF: in a circle with its traceback, an exception would keep all of the request until
+        # the garbage collector comes. The driver makes one of its own.
+        if problem.status < 500:
+            error.__traceback__ = None
+        try:
+            raise problem from error
+        finally:
+            del problem
 
 
 def _raised_in_mongomock(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Self
@@ -12,10 +13,16 @@ from typing import Any, Self
 import bson
 from bson import CodecOptions
 from bson.binary import UuidRepresentation
+from bson.codec_options import TypeRegistry
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError, WaitQueueTimeoutError
+from pymongo.errors import (
+    AutoReconnect,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from falcorest.caller import Caller
 from falcorest.database import (
@@ -43,6 +50,10 @@ LARGEST = 2**63 - 1
 
 #: How many fields MongoDB sorts by.
 SORTED = 32
+
+#: What MongoDB says where it may be asked again.
+#: Source: https://github.com/mongodb/specifications/blob/master/source/retryable-reads
+_PASSING = {6, 7, 89, 134, 262, 9001}
 
 #: Compares texts as bytes, whatever the collection says.
 _SIMPLE = {"locale": "simple"}
@@ -113,6 +124,10 @@ class Finder:
         self._database = database
         self._transactions = transactions
         self._codec = _own_codec(database)
+        # NOTE: the answer to a command isn't read with somebody's own types.
+        self._reads_at_once = (
+            not in_memory(database) and database.codec_options.type_registry == TypeRegistry()
+        )
 
     def for_caller(self, caller: Caller) -> Self:
         """Return this service as far as its policy lets a caller use it."""
@@ -352,7 +367,7 @@ class Finder:
             asked: What a collection is asked for.
             limit: How many documents; 0 is no limit.
         """
-        if in_memory(self._database):
+        if not self._reads_at_once:
             return None
         collection, session = self.collection, asked.get("session")
         command: dict[str, Any] = {"find": collection.name, "filter": asked["filter"]}
@@ -379,15 +394,18 @@ class Finder:
                 read_preference=None if session else collection.read_preference,
                 session=session,
             )
-        except AutoReconnect as error:
+        except (AutoReconnect, OperationFailure) as error:
             # NOTE: the driver sends a command once. It asks for a cursor again where that helps.
-            if session or isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+            passing = isinstance(error, AutoReconnect) or error.code in _PASSING
+            if session or not passing or isinstance(error, ServerSelectionTimeoutError):
                 raise
             return None
         if reply["cursor"]["id"]:
-            # NOTE: an answer has 16 MiB at the most.
+            # NOTE: an answer has 16 MiB at the most. A cursor that another server has than the one
+            # that is asked now goes by itself, after ten minutes.
             kill = {"killCursors": collection.name, "cursors": [reply["cursor"]["id"]]}
-            self._database.command(kill, read_preference=collection.read_preference)
+            with suppress(PyMongoError):
+                self._database.command(kill, read_preference=collection.read_preference)
             return None
         documents: list[Document] = reply["cursor"]["firstBatch"]
         return documents

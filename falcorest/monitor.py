@@ -190,3 +190,5 @@ class _Watched:
         if not self._ended:
             self._ended = True
             self._monitor.end(*self._of, self._size, complete=complete)
+            # PERF: in a circle, the two would wait for the garbage collector.
+            self._of[1].stream = None

@@ -361,8 +361,8 @@ def _shape(condition: Filter, sort: Sort) -> Any:
     for name, argument in condition.items():
         if name.startswith("$"):
             return None
-        paths.append((name, type(argument) is not dict or _is_equal(argument)))
-    return tuple(paths), sort
+        paths.append((name, _is_equal(argument)))
+    return tuple(paths), tuple(sort)
 
 
 def serves_whole_order(condition: Filter, sort: Sort, indexes: Sequence[Index]) -> bool:

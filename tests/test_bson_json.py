@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -29,7 +30,15 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from falcorest.bson_json import dumps, loads, parse
+from falcorest.bson_json import (
+    MAX_DEPTH,
+    datetime_text,
+    decode,
+    dumps,
+    loads,
+    parse,
+    parse_decoded,
+)
 from falcorest.errors import BodyError
 
 OID = "6195b0eb829a2784b4459a7f"
@@ -258,6 +267,9 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
     assert refusal(body).code == "body.malformed"
 
 
+SOME_SPACES = list(itertools.product([b"", b" ", b"\n", b"\t", b"\r", b"\r\n", b" \t"], repeat=2))
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -267,6 +279,7 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         b'[{"a":1},{"a":1,"a":2}]',
         rb'{"a":1,"\u0061":2}',
         b'{"a" :1,"a"\n:2}',
+        *(b'{"a"%s:1,"a"%s:2}' % spaces for spaces in SOME_SPACES),
         b'{"":1,"":2}',
         b'{"$oid":"x","$oid":"y"}',
         b'{"a\\":":1,"a\\":":2}',
@@ -373,6 +386,12 @@ BAD_WRAPPERS: list[str] = [
     '{"$oid":""}',
     f'{{"$oid":"{OID}0"}}',
     f'{{"$oid":"{OID[:-1]}g"}}',
+    f'{{"$oid":"{OID[:2]} {OID[2:]}"}}',
+    f'{{"$oid":"{OID[:22]}  "}}',
+    f'{{"$oid":"{" ".join(OID[at : at + 2] for at in range(0, 24, 2))}"}}',
+    f'{{"$oid":"{OID}\u3000"}}',
+    f'{{"$oid":"{OID[:22]}\u3000\u3000"}}',
+    f'{{"$oid":"{OID[:-1]}٣"}}',
     '{"$oid":null}',
     '{"$oid":["a"]}',
     '{"$date":null}',
@@ -382,6 +401,11 @@ BAD_WRAPPERS: list[str] = [
     '{"$date":"yesterday"}',
     '{"$date":"2021-11-01"}',
     '{"$date":"2021-02-30T00:00:00Z"}',
+    '{"$date":"2021-11-01T09:30:60Z"}',
+    '{"$date":"0000-01-01T00:00:00Z"}',
+    '{"$date":"٢021-11-01T09:30:00Z"}',
+    '{"$date":"2021-11-01T09:30:00Z\\n"}',
+    '{"$date":" 2021-11-01T09:30:00Z"}',
     '{"$date":"0001-01-01T00:00:00+01:00"}',
     '{"$date":{"$numberLong":5}}',
     '{"$date":{"$numberLong":"5","x":1}}',
@@ -637,3 +661,185 @@ def test_nothing_with_a_dollar_sign_in_front_is_left_in_what_was_loaded(body: by
             stack.extend(value.values())
         elif type(value) is list:
             stack.extend(value)
+
+
+# ------------------------------------------------------------------- read and decoded in one walk
+
+
+def outcome(read: Callable[[], Any]) -> Any:
+    """Return what tells apart all that can come of a body."""
+    try:
+        return repr(read())
+    except BodyError as error:
+        return error.status, error.code, error.detail, repr(error.field_errors)
+
+
+def assert_one_walk_gives_the_same(body: bytes, *depth: int) -> bool:
+    """Compare; return whether it was one walk."""
+    expected = outcome(lambda: decode(parse(body, *depth)))
+    walks = []
+
+    def in_one_walk() -> Any:
+        value, is_decoded = parse_decoded(body, *depth)
+        walks.append(is_decoded)
+        return value if is_decoded else decode(value)
+
+    assert outcome(in_one_walk) == expected
+    if walks and not walks[0]:
+        # Nothing has been decoded already.
+        assert outcome(lambda: parse_decoded(body, *depth)[0]) == outcome(
+            lambda: parse(body, *depth)
+        )
+    return walks == [True]
+
+
+SPACES = st.sampled_from(["", "", "", " ", "\n", "\t", "\r", "  ", "\r\n", "\n\t ", " \n"])
+KEY_TEXTS = st.sampled_from(
+    [
+        *(r'"a"', r'"b"', r'"\u0061"', r'"_id"', r'"\":"', r'"x\u0022:"', r'"\\"', '"größe"'),
+        *(r'"\u0000"', r'""', r'"a.b"', r'"$set"', r'"\u0024oid"', r'"base64"', r'"subType"'),
+        *(f'"{name}"' for name in ("$oid", "$date", "$numberInt", "$numberLong", "$uuid")),
+        *(f'"{name}"' for name in ("$numberDouble", "$numberDecimal", "$binary", "$code")),
+        *(f'"{name}"' for name in ("$scope", "$ref", "$id", "$timestamp", "$minKey", "$symbol")),
+    ]
+)
+WRAPPED_TEXTS = [
+    *(OID, OID.upper(), OID[:-1], f"{OID[:-2]} {OID[-1]}", f" {OID[2:]} ", f"{OID[:-1]}\u0663"),
+    *(f"{OID[:2]} {OID[2:]}", " ".join(OID[at : at + 2] for at in range(0, 24, 2))),
+    *(OID[:22] + "\u3000" * 2, "\u3000" * 24, "٣" * 24, " " * 24, OID[:-1] + "g"),
+    *("2021-11-01T09:30:00Z", "2021-11-01T09:30:00.123Z", "2021-11-01T09:30:00.123456Z"),
+    *("2021-11-01T09:30:00+24:00", "0001-01-01T00:00:00Z", "0999-12-31T23:59:59.999Z"),
+    *("9999-12-31T23:59:59.999Z", "0000-01-01T00:00:00Z", "2021-11-01T24:00:00Z"),
+    *("2021-11-01T09:30:60Z", "2021-02-29T00:00:00Z", "٢021-11-01T09:30:00Z"),
+    *("2021-11-01T09:30:00.1Z", "2021-11-01T09:30:00.123Z\n", "2021-11-01t09:30:00z"),
+    *("2021-11-01T09:30", "2021-11-01", "0001-01-01T00:00:00+01:00", "2021-W44-1T00:00Z"),
+    *("5", "-5", "+5", " 5", "5\n", "٣", "2147483648", "9223372036854775808", "1e400"),
+    *("NaN", "Infinity", "-Infinity", "nan", "1.5", "1_0", "", "x", "1E-6177", "sNaN"),
+]
+SCALAR_TEXTS = st.sampled_from(
+    [
+        *("null", "true", "false", "0", "-0", "1", "-0.0", "1.5", "1e19", "-1e19", "1e400"),
+        *("9223372036854775807", "9223372036854775808", "-9223372036854775808"),
+        *("-9223372036854775809", "18446744073709551615", "18446744073709551616", "1" + "0" * 40),
+        *("9223372036854775807.0", "9223372036854775808.0", "1e-400", "NaN", "-Infinity", "01"),
+        *(r'""', r'"\":"', r'"a\u0022:"', r'"\ud800"', r'"\ud83d\ude80"', r'"\u0000"', '"é"'),
+        *(r'"\"a\" :"', '"\t"', '"\udcff"'),
+        *(json.dumps(text) for text in WRAPPED_TEXTS),
+        *(json.dumps(text, ensure_ascii=False) for text in WRAPPED_TEXTS),
+    ]
+)
+
+
+def spaced(spaces: list[str], *parts: str) -> str:
+    return "".join(
+        part + space for part, space in zip(parts, itertools.cycle(spaces), strict=False)
+    )
+
+
+@st.composite
+def json_lists(draw: Any, inner: Any) -> str:
+    items = draw(st.lists(inner, max_size=3))
+    joined = [part for item in items for part in (",", item)][1:]
+    return spaced(draw(st.lists(SPACES, min_size=1, max_size=4)), "[", *joined, "]")
+
+
+@st.composite
+def json_objects(draw: Any, inner: Any) -> str:
+    pairs = draw(st.lists(st.tuples(KEY_TEXTS, inner), max_size=3))
+    joined = [part for key, item in pairs for part in (",", key, ":", item)][1:]
+    return spaced(draw(st.lists(SPACES, min_size=1, max_size=4)), "{", *joined, "}")
+
+
+JSON_TEXTS = st.recursive(
+    SCALAR_TEXTS, lambda inner: json_objects(inner) | json_lists(inner), max_leaves=8
+)
+
+
+@given(JSON_TEXTS, st.sampled_from([1, 2, 3, 4, MAX_DEPTH, MAX_DEPTH + 1, 10 * MAX_DEPTH]))
+@example('{"a":1,"\\u0061":2}', 100)
+@example('{"a"\r:1,"a"\r:1}', 100)
+@example('{"a"\n:1,"a"\t:1}', 100)
+@example(f'{{"a":{2**63},"b":{-(2**63) - 1}}}', 100)
+@example(f'[{{"$oid":"{OID[:2]} {OID[2:]}"}}]', 100)
+@example('{"a\\u0022:":1,"b":"\\":"}', 100)
+@settings(max_examples=600, deadline=None)
+def test_one_walk_gives_and_raises_what_two_do(text: str, depth: int) -> None:
+    assert_one_walk_gives_the_same(text.encode("utf-8", "surrogateescape"), depth)
+
+
+@given(st.binary() | PIECES | ALMOST_EXTENDED)
+@settings(max_examples=200, deadline=None)
+def test_one_walk_takes_any_bytes(body: bytes) -> None:
+    assert_one_walk_gives_the_same(body)
+
+
+@pytest.mark.parametrize("body", [*MALFORMED, *map(extended, BAD_WRAPPERS)])
+def test_what_is_refused_is_refused_in_one_walk(body: bytes) -> None:
+    assert not assert_one_walk_gives_the_same(body)
+
+
+@pytest.mark.parametrize(("value", "text"), TYPES)
+def test_each_type_is_read_in_one_walk(value: Any, text: str) -> None:
+    assert_one_walk_gives_the_same(extended(text))
+    assert_one_walk_gives_the_same(f"[{text}]".encode())
+    assert_one_walk_gives_the_same(text.encode())
+
+
+def test_what_is_usual_takes_one_walk_only() -> None:
+    usual = {
+        "_id": {"$oid": OID},
+        "name": "x",
+        "n": 5,
+        "f": 0.5,
+        "none": None,
+        "yes": True,
+        "in": {"a": [{"b": [1, "x"]}], "größe": {}},
+        "tags": ["a", "b"],
+        "at": {"$date": "2021-11-01T09:30:00.123Z"},
+        "price": {"$numberDecimal": "9.99"},
+    }
+    for body in (usual, [usual] * 3):
+        for separators in ((",", ":"), (", ", ": "), (" ,", " : ")):
+            text = json.dumps(body, separators=separators, ensure_ascii=False)
+            assert assert_one_walk_gives_the_same(text.encode())
+    assert assert_one_walk_gives_the_same(json.dumps([usual], indent=2).encode())
+
+
+INNERMOST = ["[]", "{}", "1", '["x"]', '[{"a":1}]', f'{{"$oid":"{OID}"}}', '{"$minKey":1}']
+
+
+@pytest.mark.parametrize("innermost", INNERMOST)
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+def test_one_walk_goes_as_deep_as_two(opening: str, innermost: str) -> None:
+    closing = opening.replace('"a":', "")[::-1].translate(str.maketrans("[{", "]}"))
+    levels = len(closing)
+    for limit in (4, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 3 * MAX_DEPTH):
+        for depth in range(min(limit, MAX_DEPTH) // levels - 4, limit // levels + 4):
+            body = opening * depth + innermost + closing * depth
+            assert_one_walk_gives_the_same(body.encode(), limit)
+
+
+# --------------------------------------------------------------------------- texts of date and time
+
+
+class Moment(datetime):
+    """A class of somebody's own, as some libraries have."""
+
+
+@given(st.datetimes(timezones=st.none() | st.just(UTC) | st.just(timezone(timedelta(hours=1)))))
+@example(datetime(1, 1, 1))
+@example(datetime(999, 12, 31, 23, 59, 59, 999))
+@example(datetime(9999, 12, 31, 23, 59, 59, 999999))
+@example(datetime(2021, 11, 1, 9, 30, 0, 1))
+@example(datetime(1970, 1, 1, tzinfo=timezone(timedelta(hours=1))))
+def test_a_date_and_time_is_written_to_the_millisecond(moment: datetime) -> None:
+    try:
+        utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        return
+    expected = utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds") + "Z"
+    own = Moment(*moment.timetuple()[:6], moment.microsecond, moment.tzinfo)
+    assert datetime_text(moment) == datetime_text(own) == expected
+    assert dumps([moment]) == dumps([own])
+    if utc.year >= 1970:
+        assert json.loads(dumps([moment])) == [{"$date": expected}]

@@ -687,3 +687,69 @@ def test_a_nested_schema_is_looked_for_when_a_value_comes() -> None:
             plan.dump({"a": value})
     type("DefinedLater", (Schema,), {"x": ma.String()})
     assert plan.dump_many([{"a": {"x": 1}}, {"a": None}]) == [{"a": {"x": "1"}}, {"a": None}]
+
+
+# ------------------------------------------------------------------- documents with all the fields
+
+#: Fields of each kind in a plan. Those that are only dumped may share what they show.
+KINDS: dict[str, Callable[[], ma.Field[Any]]] = {
+    "text": lambda: ma.String(dump_only=True),
+    "inner": lambda: ma.String(attribute="in.x", dump_only=True),
+    "deeper": lambda: ma.Integer(attribute="in.y.z"),
+    "usual": lambda: ma.Integer(dump_default=7, attribute="count"),
+    "inner usual": lambda: ma.Integer(dump_default=7, attribute="in.count"),
+    "again": lambda: ma.Raw(attribute="text", dump_only=True),
+    "constant": lambda: ma.Constant(5),
+    "no constant": lambda: ma.Constant(missing),
+    "color": lambda: ma.Enum(Odd, by_value=Vanishing),
+    "nested": lambda: ma.Nested(Gone.from_dict({"n": ma.Integer()})),
+    "many": lambda: ma.Nested(Schema.from_dict({"n": ma.Integer(attribute="m.n")}), many=True),
+    "vanishing": lambda: Vanishing(),
+    "counting": lambda: Counting(),
+    "looking": lambda: Looking(attribute="in.x", dump_only=True),
+    "function": lambda: ma.Function(lambda document: len(document)),
+    "list": lambda: ma.List(ma.DateTime()),
+}
+FULL: dict[str, Any] = {
+    "text": "x",
+    "in": {"x": "y", "y": {"z": 5}, "count": 1},
+    "count": 3,
+    "constant": 1,
+    "no constant": 1,
+    "color": True,
+    "nested": {"n": 1},
+    "many": [{"m": {"n": 1}}, {"m": {}}, {"m.n": 5}],
+    "vanishing": 1,
+    "looking": 1,
+    "list": [MOMENT, None],
+}
+
+
+def variants(full: dict[str, Any]) -> list[Any]:
+    """Return documents with all the fields, with all but one, and with others."""
+    found: list[Any] = [full, {**full, "more": 1, "yet more": 2}, {}, SON(full)]
+    for name in full:
+        less = {key: value for key, value in full.items() if key != name}
+        # Of which one has as many keys as are looked for.
+        found += [less, {**less, "more": 1}, {**less, "more": 1, "yet more": 2}]
+        found += [{**full, name: value} for value in (None, 0, "", {}, [])]
+    for inside in ({}, {"x": "y"}, {"y": {}}, {"y": 5}, SON(x=1), None, [], {"count": None}):
+        found.append({**full, "in": inside})
+    return found
+
+
+@pytest.mark.parametrize("kinds", [*KINDS, tuple(KINDS), (*reversed(KINDS),)])
+def test_a_document_with_all_the_fields_is_dumped_as_others_are(kinds: Any) -> None:
+    names = kinds if isinstance(kinds, tuple) else ("text", kinds, "inner")
+    for shown in (names, *itertools.combinations(names, 2)):
+        kind = Schema.from_dict({name: KINDS[name]() for name in shown})
+        assert_same(kind, *variants(FULL))
+
+
+@given(st.lists(st.datetimes(), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_dates_and_times_are_written_as_marshmallow_does(moments: list[dt.datetime]) -> None:
+    edges = [dt.datetime(1, 1, 1), dt.datetime(999, 1, 1, 0, 0, 0, 1), dt.datetime.max, MOMENT]
+    aware = [one.replace(tzinfo=dt.UTC) for one in edges]
+    kind = Schema.from_dict({"a": ma.DateTime(), "b": ma.NaiveDateTime("iso8601")})
+    assert_same(kind, *({"a": one, "b": one} for one in [*edges, *aware, *moments]))

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from pymongo import MongoClient
 from falcorest.auth import TokenIssuer
 from falcorest.idempotency import COLLECTION
 from tests.conftest import MakeApi
-from tests.live.processes import PATIENCE, Running, eventually, exchange, plain_mongod, serving
+from tests.live.faults import Faulty
+from tests.live.processes import PATIENCE, Running, exchange, serving
 from tests.support import SECRET, Answer, assert_problem, clean_environment
 
 pytestmark = pytest.mark.live
@@ -79,51 +79,6 @@ def test_of_many_at_several_workers_one_writes(kind: str, tmp_path: Path, mongo_
 
 
 # ------------------------------------------------------------------------------ fail points
-
-
-@dataclass(frozen=True)
-class Faulty:
-    """A replica set that fails when it is told to. What nobody ends there is undone soon."""
-
-    uri: str
-    client: MongoClient[dict[str, Any]]
-
-    @contextmanager
-    def failing(
-        self, command: str, *, mode: Any = "alwaysOn", **how: Any
-    ) -> Iterator[Callable[[], object]]:
-        """Let a command of falcorest fail until the block ends; it must have failed by then.
-
-        What it gives waits until the command fails.
-        """
-        data = {"failCommands": [command], "appName": "falcorest", **how}
-        before = self._configure(mode, data=data)
-        waiting = {"waitForFailPoint": "failCommand", "timesEntered": before + 1}
-        try:
-            yield lambda: self.client.admin.command({**waiting, "maxTimeMS": int(PATIENCE * 1000)})
-        finally:
-            after = self._configure("off")
-        assert after > before
-
-    def _configure(self, mode: Any, **more: Any) -> int:
-        """Return how often a command has failed before."""
-        admin = self.client.admin
-        return int(admin.command("configureFailPoint", "failCommand", mode=mode, **more)["count"])
-
-
-@pytest.fixture(scope="module")
-def faulty(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    """A replica set of one with fail points."""
-    options = ("--replSet", "faulty", "--setParameter", "enableTestCommands=1")
-    options += ("--setParameter", "transactionLifetimeLimitSeconds=3")
-    with plain_mongod(mongod, tmp_path_factory.mktemp("faulty"), *options) as process:
-        port = process.cmdline()[process.cmdline().index("--port") + 1]
-        uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-        with MongoClient[dict[str, Any]](uri) as client:
-            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-            client.admin.command("replSetInitiate", {"_id": "faulty", "members": [member]})
-            assert eventually(lambda: client.admin.command("hello")["isWritablePrimary"])
-            yield Faulty(uri, client)
 
 
 LOST = {"code": 64, "errmsg": "waiting for replication timed out"}

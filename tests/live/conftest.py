@@ -1,0 +1,28 @@
+"""Fixtures of the live tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests.live.faults import Faulty
+from tests.live.processes import eventually, plain_mongod
+
+
+@pytest.fixture(scope="session")
+def faulty(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    """A replica set of one with fail points."""
+    options = ("--replSet", "faulty", "--setParameter", "enableTestCommands=1")
+    options += ("--setParameter", "transactionLifetimeLimitSeconds=3")
+    with plain_mongod(mongod, tmp_path_factory.mktemp("faulty"), *options) as process:
+        port = process.cmdline()[process.cmdline().index("--port") + 1]
+        uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        with MongoClient[dict[str, Any]](uri) as client:
+            member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+            client.admin.command("replSetInitiate", {"_id": "faulty", "members": [member]})
+            assert eventually(lambda: client.admin.command("hello")["isWritablePrimary"])
+            yield Faulty(uri, client)
