@@ -383,8 +383,9 @@ class Finder:
             command["limit"] = limit
         # NOTE: larger than the limit, so that nothing is left to be asked for.
         command["batchSize"] = BATCH + 1
-        if "collation" in asked:
-            command["collation"] = asked["collation"]
+        for option in ("collation", "hint"):
+            if option in asked:
+                command[option] = asked[option]
         if session is None and collection.read_concern.level:
             command["readConcern"] = collection.read_concern.document
         try:

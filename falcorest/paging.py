@@ -37,6 +37,9 @@ INDEX_SECONDS = 60.0
 #: How many verdicts are kept of how lists are read.
 VERDICTS = 200
 
+#: What MongoDB answers where an index isn't there that it is told to read, among others.
+_BAD_VALUE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
@@ -77,6 +80,9 @@ class Pager(Finder):
 
     def stream(self, query: Query) -> DocumentStream:
         keyset = query.keyset
+        if keyset is not None:
+            # NOTE: it may not be that the way in which it is read depends on what was.
+            self._indexes.until = 0.0
         if keyset is not None and keyset.parameter is not None and query.limit:
             raise QueryError(
                 "query.invalid_limit",
@@ -100,14 +106,15 @@ class Pager(Finder):
     @database_operation()
     def _page(self, query: Query, keyset: Keyset, limit: int) -> Page:
         """Return a page, and note how it stands in the order of the list."""
-        keyset.order = order = self._order(query)
-        read = query
-        if order is not None and query.projection is not None:
-            missing = [path for path, _ in order if path not in query.projection]
-            if missing and missing != ["_id"]:
-                read = replace(query, projection=_joined(query.projection, order))
-        documents = self._read(read, min(limit + 1, LARGEST))
-        keyset.order = None
+        try:
+            read, documents = self._read_page(query, keyset, limit)
+        except OperationFailure as error:
+            # NOTE: the index that it is to be read by may be gone.
+            if keyset.index is None or error.code != _BAD_VALUE:
+                raise
+            self._indexes.until = 0.0
+            read, documents = self._read_page(query, keyset, limit)
+        order, keyset.order = keyset.order, None
         more = len(documents) > limit
         del documents[limit:]
         keyset.ordered = False
@@ -125,6 +132,16 @@ class Pager(Finder):
             assert query.projection is not None
             documents = [project(document, query.projection) for document in documents]
         return Page(documents, keyset.after)
+
+    def _read_page(self, query: Query, keyset: Keyset, limit: int) -> tuple[Query, list[Document]]:
+        """Return what was asked for a page, and the documents of it and one more."""
+        keyset.order = order = self._order(query)
+        read = query
+        if order is not None and query.projection is not None:
+            missing = [path for path, _ in order if path not in query.projection]
+            if missing and missing != ["_id"]:
+                read = replace(query, projection=_joined(query.projection, order))
+        return read, self._read(read, min(limit + 1, LARGEST))
 
     def _reaches_back(self, query: Query, keyset: Keyset, order: Sort) -> bool:
         """Tell whether there is anything at the place where a page begins, or behind it."""
@@ -163,9 +180,12 @@ class Pager(Finder):
     # ------------------------------------------------------------------------------ their order
 
     def _asked(self, query: Query) -> dict[str, Any]:
+        asked = super()._asked(query)
         if query.keyset is not None:
             query.keyset.used = True
-        return super()._asked(query)
+            if query.keyset.index is not None:
+                asked["hint"] = query.keyset.index
+        return asked
 
     def _condition(self, query: Query) -> Filter:
         condition = super()._condition(query)
@@ -194,42 +214,49 @@ class Pager(Finder):
 
         What the client's sort leaves open is decided by the ``_id`` where the client pages by
         places, wherever that costs nothing, and where each page might be in another order.
+        Otherwise the keyset says which index is read.
         """
         assert query.keyset is not None
+        query.keyset.index = None
         own = super()._sort(query)
         order = whole_order(own)
         if query.keyset.parameter is not None or len(order) <= len(own):
             return order
-        return order if self._needs_order(query) else None
+        index = self._only_index(query)
+        if index is None:
+            return order
+        query.keyset.index = index.name
+        return None
 
-    def _needs_order(self, query: Query) -> bool:
-        """Tell whether a list is read in a whole order though nobody asks for it.
+    def _only_index(self, query: Query) -> Index | None:
+        """Return the index by which a list is read that isn't read in a whole order.
 
-        That is where it costs nothing, and where its pages wouldn't fit together otherwise.
+        A whole order is where it costs nothing, and where there is no such index, so that pages
+        wouldn't fit together otherwise.
         """
         if in_memory(self._database):
-            return True
+            return None
         known = self._indexes
         if monotonic() >= known.until:
             self._look_at_indexes(known)
         indexes, verdicts = known.found
         # NOTE: a view has none, and sorts ties as it likes.
         if indexes is None:
-            return True
+            return None
         rule = {} if self.rows is None else self.rows.condition
         condition = query.condition
         # PERF: there is always an index on the _id.
         if not (rule or condition or query.sort):
-            return True
+            return None
         if rule:
             condition = conjunction([rule, condition])
         shape = _shape(condition, query.sort)
-        verdict = verdicts.get(shape)
-        if verdict is None:
-            asked = (condition, query.sort, indexes)
-            verdict = serves_whole_order(*asked) or not keeps_ties(*asked)
-            if shape is not None and len(verdicts) < VERDICTS:
-                verdicts[shape] = verdict
+        if shape in verdicts:
+            return verdicts[shape]
+        asked = (condition, query.sort, indexes)
+        verdict = None if serves_whole_order(*asked) else only_index(*asked)
+        if shape is not None and len(verdicts) < VERDICTS:
+            verdicts[shape] = verdict
         return verdict
 
     @database_operation()
@@ -323,10 +350,12 @@ class Index:
     """An index of a collection.
 
     Attributes:
+        name: Its name.
         fields: Paths and directions.
         orders: Whether all documents are in it, in MongoDB's own order.
     """
 
+    name: str
     fields: tuple[tuple[str, Any], ...]
     orders: bool
 
@@ -338,7 +367,7 @@ class Index:
         fields = tuple(described["key"].items())
         special = {"sparse", "partialFilterExpression", "collation"} & described.keys()
         orders = not special and all(direction in (1, -1) for _, direction in fields)
-        return cls(fields, orders)
+        return cls(described["name"], fields, orders)
 
 
 @dataclass(slots=True)
@@ -346,12 +375,12 @@ class KnownIndexes:
     """The indexes of a collection, as of late.
 
     Attributes:
-        found: They, None for a view, which has none; and what follows from them: whether a list
-            needs a whole order, by the shape of what is asked.
+        found: They, None for a view, which has none; and what follows from them: by which of them
+            a list is read, by the shape of what is asked.
         until: When to look again, by the monotonic clock.
     """
 
-    found: tuple[list[Index] | None, dict[Any, bool]] = (None, {})
+    found: tuple[list[Index] | None, dict[Any, Index | None]] = (None, {})
     until: float = 0.0
 
 
@@ -395,10 +424,11 @@ def serves_whole_order(condition: Filter, sort: Sort, indexes: Sequence[Index]) 
     return all(any(one <= _taken(other, equal) for other in complete) for one in serving)
 
 
-def keeps_ties(condition: Filter, sort: Sort, indexes: Sequence[Index]) -> bool:
-    """Tell whether MongoDB gives documents that a sort leaves open in one order for every page.
+def only_index(condition: Filter, sort: Sort, indexes: Sequence[Index]) -> Index | None:
+    """Return the index by which MongoDB reads a list, if there is no other way to read it.
 
-    It does where there is only one way for it to read them, which needs no sort in memory.
+    Then it gives documents that a sort leaves open in one order for every page, and needs no sort
+    in memory.
 
     Args:
         condition: What documents are to match.
@@ -410,12 +440,12 @@ def keeps_ties(condition: Filter, sort: Sort, indexes: Sequence[Index]) -> bool:
     paths = set(filter_paths(condition))
     sorting = [one for one in indexes if one.orders and asked and _reach(one, asked, equal)]
     filtering = [one for one in indexes if one.fields[0][0] in paths]
-    if asked and not sorting:
-        return False
-    if not paths:
-        return True
+    if (asked and not sorting) or {"$or", "$nor"} & condition.keys():
+        return None
     ways = [*sorting, *(one for one in filtering if one not in sorting)]
-    return not {"$or", "$nor"} & condition.keys() and len(ways) <= 1
+    if len(ways) != 1 and paths:
+        return None
+    return next((one for one in ways if one.orders), None)
 
 
 def _reach(index: Index, sort: Sort, equal: set[str]) -> int:

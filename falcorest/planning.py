@@ -99,9 +99,11 @@ class IndexedService(CollectionService):
         until, served = self._verdicts.get(shape, (0.0, False))
         if monotonic() > until:
             served = is_served(self._explain(condition, sort), bool(query.filter))
-            if len(self._verdicts) >= VERDICTS:
-                self._verdicts.clear()
-            self._verdicts[shape] = (monotonic() + VERDICT_SECONDS, served)
+            # NOTE: what isn't served is looked at again, since an index may come for it.
+            if served:
+                if len(self._verdicts) >= VERDICTS:
+                    self._verdicts.clear()
+                self._verdicts[shape] = (monotonic() + VERDICT_SECONDS, served)
         return served
 
     @operation(attrgetter("time_limit"))

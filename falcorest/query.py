@@ -72,6 +72,7 @@ class Keyset:
         place: That place; None for the beginning, or the end, of the list.
         used: Whether documents were read by it.
         order: The order in which a page is being read, if it leaves nothing open.
+        index: Otherwise, the name of the index that it is read by, so that each page is.
         ordered: Whether they were read in an order that leaves nothing open, so that there are
             places in it.
         first: The place of the first document of the page, if there is one.
@@ -84,6 +85,7 @@ class Keyset:
     place: Place | None = None
     used: bool = False
     order: tuple[tuple[str, int], ...] | None = None
+    index: str | None = None
     ordered: bool = False
     first: Place | None = None
     last: Place | None = None

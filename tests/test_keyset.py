@@ -257,7 +257,7 @@ def test_a_cursor_is_not_read_beyond_its_length() -> None:
 
 def index(*fields: str, **options: Any) -> Index:
     key = {name.lstrip("-"): -1 if name[0] == "-" else 1 for name in fields}
-    found = Index.of({"key": key, **options})
+    found = Index.of({"key": key, "name": "_".join(fields), **options})
     assert found is not None
     return found
 
@@ -306,7 +306,7 @@ ID = index("_id")
         ({}, "a", [ID, index("a", "_id", partialFilterExpression={"x": 1}), index("a")], False),
         ({}, "a", [ID, index("a", "_id", collation={"locale": "de"}), index("a")], False),
         ({}, "a", [ID, index("a", sparse=True)], False),
-        ({"c": 1}, "", [ID, Index((("c", "hashed"),), False)], False),
+        ({"c": 1}, "", [ID, Index("", (("c", "hashed"),), False)], False),
     ],
 )  # fmt: skip
 def test_a_whole_order_is_free_where_no_index_would_be_lost(

@@ -12,7 +12,7 @@ import pytest
 from bson import SON, ObjectId, Regex
 
 from falcorest.database import Transactions
-from falcorest.paging import VERDICTS, Index, Pager, _shape, keeps_ties, serves_whole_order
+from falcorest.paging import VERDICTS, Index, Pager, _shape, only_index, serves_whole_order
 from falcorest.policy import Policy
 from falcorest.query import Keyset, Query, conjunction
 from tests.support import Api
@@ -28,14 +28,14 @@ ARGUMENTS: list[Any] = [
 NAMES = ("a", "b", "_id")
 SORTS = [(), *((one,) for one in (("a", 1), ("b", -1), ("_id", 1))), (("a", 1), ("b", 1))]
 INDEX_SETS = [
-    [Index((("_id", 1),), True), *more]
+    [Index("", (("_id", 1),), True), *more]
     for more in (
         [],
-        [Index((("a", 1),), True)],
-        [Index((("a", 1),), True), Index((("b", 1),), True)],
-        [Index((("a", 1), ("b", 1), ("_id", 1)), True)],
-        [Index((("b", -1), ("_id", -1)), True), Index((("a", "hashed"),), False)],
-        [Index((("a", 1), ("_id", 1)), False), Index((("a", 1), ("b", 1)), True)],
+        [Index("", (("a", 1),), True)],
+        [Index("", (("a", 1),), True), Index("", (("b", 1),), True)],
+        [Index("", (("a", 1), ("b", 1), ("_id", 1)), True)],
+        [Index("", (("b", -1), ("_id", -1)), True), Index("", (("a", "hashed"),), False)],
+        [Index("", (("a", 1), ("_id", 1)), False), Index("", (("a", 1), ("b", 1)), True)],
     )
 ]
 
@@ -55,9 +55,9 @@ def conditions() -> Iterator[dict[str, Any]]:
         yield conjunction([{"a": one}, {"b": 1}])
 
 
-def verdict(condition: Mapping[str, Any], sort: Any, indexes: Any) -> bool:
+def verdict(condition: Mapping[str, Any], sort: Any, indexes: Any) -> Index | None:
     asked = (condition, sort, indexes)
-    return serves_whole_order(*asked) or not keeps_ties(*asked)
+    return None if serves_whole_order(*asked) else only_index(*asked)
 
 
 def test_queries_of_one_shape_are_read_in_one_way() -> None:
@@ -101,14 +101,14 @@ def test_what_indexes_there_are_is_asked_again(api: Api) -> None:
         for key in keys:
             api.rockets.create_index(key)
         known = pager(api)
-        found.append([known._needs_order(one) for one in QUERIES])
+        found.append([known._only_index(one) for one in QUERIES])
         old = pager(api)
-        old._needs_order(QUERIES[0])
+        old._only_index(QUERIES[0])
         api.rockets.create_index([("a", 1), ("b", 1), ("_id", 1)])
         old._indexes.until = 0
         known = pager(api)
-        assert [old._needs_order(one) for one in QUERIES] == [
-            known._needs_order(one) for one in QUERIES
+        assert [old._only_index(one) for one in QUERIES] == [
+            known._only_index(one) for one in QUERIES
         ]
     assert len({tuple(one) for one in found}) > 1
 
@@ -117,17 +117,17 @@ def test_what_indexes_there_are_is_asked_again(api: Api) -> None:
 def test_threads_that_ask_at_once_find_the_same(api: Api) -> None:
     known = pager(api)
 
-    def ask(number: int) -> list[bool]:
+    def ask(number: int) -> list[Index | None]:
         if number % 7 == 0:
             known._indexes.until = 0
-        return [known._needs_order(one) for one in QUERIES]
+        return [known._only_index(one) for one in QUERIES]
 
     for keys in (["a"], ["a", "b"], []):
         api.rockets.drop_indexes()
         for key in keys:
             api.rockets.create_index(key)
         known._indexes.until = 0
-        expected = [pager(api)._needs_order(one) for one in QUERIES]
+        expected = [pager(api)._only_index(one) for one in QUERIES]
         ask(0)
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(ask, range(200))) == [expected] * 200
@@ -137,7 +137,7 @@ def test_threads_that_ask_at_once_find_the_same(api: Api) -> None:
 def test_no_more_verdicts_are_kept_than_there_are_places(api: Api) -> None:
     known = pager(api)
     for number in range(VERDICTS + 50):
-        expected = pager(api)._needs_order(query_of({f"f{number}": 1}))
-        assert known._needs_order(query_of({f"f{number}": 1})) is expected
-        known._needs_order(query_of({"$or": [{"a": number}]}))
+        expected = pager(api)._only_index(query_of({f"f{number}": 1}))
+        assert known._only_index(query_of({f"f{number}": 1})) is expected
+        known._only_index(query_of({"$or": [{"a": number}]}))
     assert len(known._indexes.found[1]) == VERDICTS
