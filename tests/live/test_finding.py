@@ -391,6 +391,7 @@ def test_one_command_reads_what_a_cursor_does(
             database.things.insert_many(STORED)
         for rules, query in itertools.product(POLICIES, QUERIES):
             things = service(database, rules=rules)
+            things.time_limit = 5.0
             asked = query if not rules or query.projection is None else replace(query, sort=())
             ways: list[Callable[[], Any]] = [
                 lambda things=things, asked=asked: things.find(asked),
@@ -406,6 +407,7 @@ def test_one_command_reads_what_a_cursor_does(
                     patch.setattr(Finder, "_at_once", lambda *_: None)
                     assert outcome(way) == at_once
                 by_cursor = commands.take()
+                assert all("maxTimeMS" in one for one in sent)
                 assert [meant(one) for one in sent] == [meant(one) for one in by_cursor]
 
 
@@ -418,6 +420,7 @@ def outcome(way: Callable[[], Any]) -> Any:
 
 def meant(command: dict[str, Any]) -> dict[str, Any]:
     """Return what a command asks for, without how it is answered."""
+    command = {**command, "is limited": "maxTimeMS" in command}
     how = {"lsid", "$clusterTime", "batchSize", "singleBatch", "maxTimeMS"}
     projection = command.get("projection")
     # NOTE: to MongoDB, an empty one is none.
