@@ -321,7 +321,7 @@ def raise_ours(error: Exception, *, write: bool, running: Running | None) -> Non
             running.refusal = problem
         # PERF: in a circle with its traceback, an exception would keep all of the request until
         # the garbage collector comes. The driver makes one of its own.
-        if getattr(problem, "status", 500) < 500:
+        if isinstance(problem, Conflict):
             error.__traceback__ = None
         try:
             raise problem from error

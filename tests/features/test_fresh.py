@@ -89,8 +89,6 @@ class Workers:
 
     id_name = "_id"
     url = "/api/posts"
-    #: How a page is asked for.
-    sort, only, at_least = "_sort=(n:{})", "n={}", "n=gte[int].{}"
 
     def __init__(self, apps: list[Any]) -> None:
         self.apps = apps
@@ -110,8 +108,9 @@ class Workers:
     def only_n(self, n: int) -> str:
         return f"n=eq[int].{n}"
 
-    def sorted_by_n(self, direction: int) -> str:
-        return f"_sort=(n:{'ascending' if direction == 1 else 'descending'})"
+    def sorted_by_n(self, direction: int, then: str = "") -> str:
+        way = "ascending" if direction == 1 else "descending"
+        return f"_sort=(n:{way}){f',({then}:{way})' * bool(then)}"
 
     # ------------------------------------------------------------------------------- writing
 
@@ -204,8 +203,12 @@ class Workers:
         assert by_id(some) == {key: one for key, one in expected.items() if one["n"] == n}
         counted = app.get(f"{self.url}?{self.only_n(n)}&_limit=1&_count=exact")
         assert int(counted.headers["x-total-count"]) == len(some)
-        for way in ("_skip=0", "_after="):
-            pages = self.walk(app, f"{self.url}?{self.sorted_by_n(direction)}&_limit=3&{way}")
+        for way in (
+            f"{self.sorted_by_n(direction)}&_skip=0",
+            f"{self.sorted_by_n(direction, self.id_name)}&_skip=0",
+            f"{self.sorted_by_n(direction)}&_after=",
+        ):
+            pages = self.walk(app, f"{self.url}?{way}&_limit=3")
             assert by_id(pages) == expected
             order = [one["n"] for one in pages]
             assert order == sorted(order, reverse=direction == -1)
@@ -252,8 +255,8 @@ class DeclaredWorkers(Workers):
     def only_n(self, n: int) -> str:
         return f"n={n}"
 
-    def sorted_by_n(self, direction: int) -> str:
-        return f"_order_by={'n' if direction == 1 else '-n'}"
+    def sorted_by_n(self, direction: int, then: str = "") -> str:
+        return f"_order_by={'n' if direction == 1 else '-n'}{',' * bool(then)}{then}"
 
     def check(self, app: Any, random: Random) -> None:
         super().check(app, random)
