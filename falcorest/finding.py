@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Self
@@ -13,16 +12,9 @@ from typing import Any, Self
 import bson
 from bson import CodecOptions
 from bson.binary import UuidRepresentation
-from bson.codec_options import TypeRegistry
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import (
-    AutoReconnect,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-)
 
 from falcorest.caller import Caller
 from falcorest.database import (
@@ -34,6 +26,7 @@ from falcorest.database import (
     time_limit,
 )
 from falcorest.errors import FalcorestError, NotFound, QueryError
+from falcorest.find_command import find_at_once, takes_command
 from falcorest.limits import Limits
 from falcorest.memory import open_collection
 from falcorest.policy import Policy
@@ -50,10 +43,6 @@ LARGEST = 2**63 - 1
 
 #: How many fields MongoDB sorts by.
 SORTED = 32
-
-#: What MongoDB says where it may be asked again.
-#: Source: https://github.com/mongodb/specifications/blob/master/source/retryable-reads
-_PASSING = {6, 7, 89, 134, 262, 9001}
 
 #: Compares texts as bytes, whatever the collection says.
 _SIMPLE = {"locale": "simple"}
@@ -124,10 +113,7 @@ class Finder:
         self._database = database
         self._transactions = transactions
         self._codec = _own_codec(database)
-        # NOTE: the answer to a command isn't read with somebody's own types.
-        self._reads_at_once = (
-            not in_memory(database) and database.codec_options.type_registry == TypeRegistry()
-        )
+        self._takes_command = not in_memory(database) and takes_command(self.collection)
 
     def for_caller(self, caller: Caller) -> Self:
         """Return this service as far as its policy lets a caller use it."""
@@ -357,59 +343,8 @@ class Finder:
         }
 
     def _at_once(self, asked: Mapping[str, Any], limit: int) -> list[Document] | None:
-        """Return documents as one answer to one command, or None if a cursor has to be asked.
-
-        PERF: of what the driver does for a cursor, most is for those that give several answers.
-
-        Source: https://www.mongodb.com/docs/manual/reference/command/find/
-
-        Args:
-            asked: What a collection is asked for.
-            limit: How many documents; 0 is no limit.
-        """
-        if not self._reads_at_once:
-            return None
-        collection, session = self.collection, asked.get("session")
-        command: dict[str, Any] = {"find": collection.name, "filter": asked["filter"]}
-        projection = asked["projection"]
-        if projection is not None:
-            named = isinstance(projection, dict)
-            command["projection"] = projection if named else dict.fromkeys(projection, 1)
-        if asked.get("sort"):
-            command["sort"] = dict(asked["sort"])
-        if asked.get("skip"):
-            command["skip"] = asked["skip"]
-        if limit:
-            command["limit"] = limit
-        # NOTE: larger than the limit, so that nothing is left to be asked for.
-        command["batchSize"] = BATCH + 1
-        for option in ("collation", "hint"):
-            if option in asked:
-                command[option] = asked[option]
-        if session is None and collection.read_concern.level:
-            command["readConcern"] = collection.read_concern.document
-        try:
-            reply = self._database.command(
-                command,
-                codec_options=collection.codec_options,
-                read_preference=None if session else collection.read_preference,
-                session=session,
-            )
-        except (AutoReconnect, OperationFailure) as error:
-            # NOTE: the driver sends a command once. It asks for a cursor again where that helps.
-            passing = isinstance(error, AutoReconnect) or error.code in _PASSING
-            if session or not passing or isinstance(error, ServerSelectionTimeoutError):
-                raise
-            return None
-        if reply["cursor"]["id"]:
-            # NOTE: an answer has 16 MiB at the most. A cursor that another server has than the one
-            # that is asked now goes by itself, after ten minutes.
-            kill = {"killCursors": collection.name, "cursors": [reply["cursor"]["id"]]}
-            with suppress(PyMongoError):
-                self._database.command(kill, read_preference=collection.read_preference)
-            return None
-        documents: list[Document] = reply["cursor"]["firstBatch"]
-        return documents
+        """Return documents as one answer, or None if a cursor has to be asked; 0 is no limit."""
+        return find_at_once(self.collection, asked, limit) if self._takes_command else None
 
     def _sort(self, query: Query) -> list[tuple[str, int]]:
         """Return how documents are sorted, in one order only where some of them are not seen.

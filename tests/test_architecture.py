@@ -30,7 +30,17 @@ ORDER = [
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "generator", "serializer", "loader", "attributes", "naming"),
     *("filtering", "selecting"),
-    *("stored", "declaration", "bodies", "streams", "finding", "paging", "service", "planning"),
+    *(
+        "stored",
+        "declaration",
+        "bodies",
+        "streams",
+        "find_command",
+        "finding",
+        "paging",
+        "service",
+        "planning",
+    ),
     *(
         "resource",
         "related",
