@@ -31,7 +31,7 @@ _PASSING = {6, 7, 89, 134, 262, 9001}
 def takes_command(collection: Collection[Document]) -> bool:
     """Tell whether documents of a collection can be read by a command."""
     # NOTE: the answer to a command isn't read with somebody's own types.
-    return collection.codec_options.type_registry == TypeRegistry()
+    return bool(collection.codec_options.type_registry == TypeRegistry())
 
 
 def find_at_once(
