@@ -1570,3 +1570,42 @@ def test_the_views_of_the_host_stay_as_they_were(make_declared: MakeDeclared) ->
     nothing = api.get("/nothing")
     assert nothing.status_code == 404
     assert nothing.headers["content-type"] == falcon.MEDIA_JSON
+
+
+class CommentSchema(Schema):
+    """A schema within itself."""
+
+    text = ma.String()
+    votes = ma.Integer()
+    replies = ma.List(ma.Nested(lambda: CommentSchema()))
+
+
+class ThreadSchema(Schema):
+    id = fields.ObjectId(attribute="_id", dump_only=True)
+    title = ma.String()
+    comments = ma.List(ma.Nested(CommentSchema))
+
+
+class ThreadResource(Resource):
+    collection = "threads"
+    schema = ThreadSchema
+    filters = {"title": [ops.Exact], "comments.text": [ops.Exact]}
+
+
+class ThreadView(ResourceView):
+    resource = ThreadResource
+    methods = methods.ALL
+
+
+def test_a_schema_may_be_within_itself(make_declared: MakeDeclared) -> None:
+    api = make_declared(threads=ThreadView)
+    comments = [{"text": "a", "replies": [{"text": "b", "votes": 1, "replies": []}]}]
+    api.create("/threads", {"title": "one", "comments": comments})
+    (thread,) = api.listed("/threads?comments__text=a")
+    assert thread["comments"] == comments
+    changed = [{"text": "c", "replies": [{"text": "d", "replies": comments}]}]
+    assert api.patch("/threads?title=one", {"comments": changed}).json == {"count": 1}
+    assert api.listed("/threads")[0]["comments"] == changed
+    refused = api.patch("/threads?title=one", {"comments": [{"replies": [{"votes": "many"}]}]})
+    problem = assert_problem(refused, 400, "body.invalid")
+    assert "comments.0.replies.0.votes" in problem["detail"]
