@@ -15,7 +15,8 @@ from falcorest.errors import PROBLEM_JSON, ConfigurationError, Problem, problem_
 from falcorest.idempotency import Outcomes, make_repeatable
 from falcorest.limits import SECRET_BYTES
 from falcorest.middleware import Middleware
-from falcorest.views import ResourceView, View, log_failure
+from falcorest.responding import View, log_failure
+from falcorest.views import ResourceView
 
 V = TypeVar("V", bound=ResourceView)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import falcon
 
-from falcorest.views import NOT_SENT
+from falcorest.responding import NOT_SENT
 
 #: The smallest answer that is compressed, in bytes.
 SMALLEST = 1024

@@ -48,8 +48,9 @@ from falcorest.finding import in_session
 from falcorest.formats import NDJSON
 from falcorest.lines import Body
 from falcorest.query import Document
+from falcorest.responding import BODY, media_type
 from falcorest.service import CollectionService
-from falcorest.views import BODY, ResourceView, media_type
+from falcorest.views import ResourceView
 
 #: The collection that keeps outcomes, in the database of what was written.
 COLLECTION = "falcorest_idempotency"

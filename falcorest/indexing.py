@@ -24,8 +24,9 @@ from falcorest.indexes.comparison import (
     text_keys,
 )
 from falcorest.query import Document
+from falcorest.responding import View
 from falcorest.settings import ResourceSettings, Settings
-from falcorest.views import ResourceView, View
+from falcorest.views import ResourceView
 
 #: The indexes that are declared, by collection.
 Declared = Mapping[Collection[Document], tuple[Index, ...]]

@@ -19,7 +19,8 @@ from falcorest.links import begin
 from falcorest.methods import Fetch, List
 from falcorest.preconditions import Preconditions
 from falcorest.query import EVERYTHING, Query
-from falcorest.views import PREPARED, ResourceView, View
+from falcorest.responding import View
+from falcorest.views import PREPARED, ResourceView
 from falcorest.writing import Writer, refusal
 
 

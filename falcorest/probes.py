@@ -17,7 +17,7 @@ from falcorest.database import in_memory
 from falcorest.errors import ConfigurationError, Unavailable
 from falcorest.logs import log_exception, logger
 from falcorest.monitor import Monitor
-from falcorest.views import Said, View
+from falcorest.responding import Said, View
 
 #: How long the database may take to answer, in seconds.
 PING_SECONDS = 2.0

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from falcorest.caller import ANONYMOUS, AUTHENTICATED, PUBLIC, Caller
 from falcorest.methods import Method
+from falcorest.responding import View
 from falcorest.terminal import columns
-from falcorest.views import ResourceView, View
+from falcorest.views import ResourceView
 
 #: What everybody is who has logged in, and whose roles say nothing.
 _SOMEBODY = Caller("somebody", frozenset({PUBLIC, AUTHENTICATED}))

@@ -36,6 +36,7 @@ from falcorest.methods import ALL, READING
 from falcorest.monitor import Monitor
 from falcorest.probes import LiveView, MetricsView, ReadyView
 from falcorest.resource import Resource
+from falcorest.responding import log_failure
 from falcorest.settings import (
     DEFAULT_DATABASE,
     EMBEDDED,
@@ -44,7 +45,7 @@ from falcorest.settings import (
     Settings,
     load_settings,
 )
-from falcorest.views import ResourceView, log_failure
+from falcorest.views import ResourceView
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

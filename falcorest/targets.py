@@ -14,7 +14,7 @@ import falcon
 from falcorest.api import FalcoRest
 from falcorest.errors import ConfigurationError
 from falcorest.middleware import Middleware
-from falcorest.views import View
+from falcorest.responding import View
 
 
 def load_views(target: str) -> dict[View, str]:

@@ -32,9 +32,10 @@ ORDER = [
     *("filtering", "selecting", "stored", "declaration", "bodies", "streams", "find_command"),
     *("finding", "paging", "service", "planning", "resource", "related", "reading", "nested"),
     *("returned", "references", "writing", "conditional", "tables", "formats", "lines"),
-    *("imports", "views", "idempotency", "compression", "auth", "middleware", "openapi"),
-    *("api", "monitor", "probes", "catalog", "cors", "server", "demo", "gunicorn_worker"),
-    *("runner", "scaffold", "indexing", "terminal", "index_report", "routes", "targets", "cli"),
+    *("imports", "responding", "views", "idempotency", "compression", "auth", "middleware"),
+    *("openapi", "api", "monitor", "probes", "catalog", "cors", "server", "demo"),
+    *("gunicorn_worker", "runner", "scaffold", "indexing", "terminal", "index_report"),
+    *("routes", "targets", "cli"),
 ]
 
 

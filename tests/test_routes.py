@@ -13,11 +13,11 @@ from falcorest.auth import AuthenticationBase
 from falcorest.caller import AUTHENTICATED, PUBLIC
 from falcorest.catalog import Served
 from falcorest.openapi.views import ASSETS
+from falcorest.responding import View
 from falcorest.routes import Route, route_table, routes_of
 from falcorest.server import build_app, open_database
 from falcorest.settings import ResourceSettings, Settings
 from falcorest.targets import views_of
-from falcorest.views import View
 from tests.support import SECRET
 
 SETTINGS = Settings(mongodb_uri="mongomock://", jwt_secret_key=SECRET)

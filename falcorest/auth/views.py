@@ -22,7 +22,7 @@ from falcorest.auth.tokens import TokenIssuer
 from falcorest.auth.users import check_password, create_user, find_user, roles_of
 from falcorest.errors import BodyError, Unauthorized
 from falcorest.query import Document
-from falcorest.views import View, read_json
+from falcorest.responding import View, read_json
 
 
 class LoginView(View):

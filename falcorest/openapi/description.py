@@ -24,7 +24,8 @@ from falcorest.openapi.headers import headers as headers_of
 from falcorest.openapi.operations import Operations
 from falcorest.openapi.security import Security
 from falcorest.openapi.shapes import Shapes
-from falcorest.views import ResourceView, Said, View
+from falcorest.responding import Said, View
+from falcorest.views import ResourceView
 from falcorest.writing import Writer
 
 _TEXT: Schema = {"type": "string"}

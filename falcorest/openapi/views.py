@@ -16,7 +16,7 @@ import orjson
 
 from falcorest.auth.views import LoginView
 from falcorest.errors import ConfigurationError
-from falcorest.views import View, answer_tagged
+from falcorest.responding import View, answer_tagged
 
 #: The package whose files Swagger UI is. It is never imported.
 SWAGGER_UI = "flask_swagger_ui"

@@ -11,8 +11,8 @@ from marshmallow import validate
 
 from falcorest import Resource, ResourceView, Schema, fields, methods
 from falcorest.auth import TokenIssuer
+from falcorest.responding import ACCEPT_PATCH
 from falcorest.settings import ResourceSettings
-from falcorest.views import ACCEPT_PATCH
 from tests import doors, watching
 from tests.conftest import MakeApi
 from tests.declared import DeclaredApi, MakeDeclared
