@@ -119,7 +119,7 @@ def same(stored: Any, shown: Any) -> bool:
         ObjectId: str,
         Decimal128: str,
         dt.datetime: dt.datetime.isoformat,
-        bytes: lambda value: bson_json.json.loads(bson_json.dumps(value))["$binary"]["base64"],
+        bytes: lambda value: json.loads(bson_json.dumps(value))["$binary"]["base64"],
         Binary: lambda value: str(uuid.UUID(bytes=bytes(value))),
     }
     return kind in as_text and shown == as_text[kind](stored)
