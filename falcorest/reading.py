@@ -57,7 +57,7 @@ class Reader:
         self._prepared: dict[Any, dict[str, Any]] = {}
         self._usual: dict[bool, Query] | None = None
         # PERF: in a circle, the two would wait for the garbage collector.
-        resource._at_work = weakref.proxy(self)
+        resource._working = (weakref.ref(self), type(self), view, self.depth)
 
     # ------------------------------------------------------------------------ what is asked for
 

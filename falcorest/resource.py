@@ -57,9 +57,16 @@ class Resource(Attributes, Permissions):
         self.req = req
         self.view_method = view_method
         self.service = service
-        #: What works for it in this request, and whether the schema has been asked.
-        self._at_work: Any = None
+        #: What works for it in this request, how to make it again, and whether the schema has been
+        #: asked.
+        self._working: Any = None
         self._loaded = False
+
+    @property
+    def _at_work(self) -> Any:
+        """What works for it; made again for a hook that goes on after the request."""
+        working, kind, view, depth = self._working
+        return working() or kind(self, view, depth)
 
     # -------------------------------------------------------------------------- what is shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import gc
 import uuid
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -1476,3 +1477,29 @@ def test_hooks_know_the_user(make_declared: MakeDeclared) -> None:
     result = api.post("/posts/", {"title": "x"}, headers={"X-User": "ann"})
     assert result.status_code == 201
     assert api.database.posts.find_one()["by"] == "ann"
+
+
+def test_a_hook_may_go_on_after_its_request(make_declared: MakeDeclared) -> None:
+    kept: list[Any] = []
+
+    class ThingSchema(Schema):
+        id = fields.ObjectId(attribute="_id", dump_only=True)
+        name = ma.String()
+
+    class ThingResource(Resource):
+        collection = "things"
+        schema = ThingSchema
+
+        def create_object(self, data: Any) -> Any:
+            document = super().create_object(data)
+            kept.append(lambda: self.serialize(document))
+            return document
+
+    class ThingView(ResourceView):
+        resource = ThingResource
+        methods = methods.ALL
+
+    api = make_declared(things=ThingView)
+    created = api.create("/things", {"name": "a"})
+    gc.collect()
+    assert [show() for show in kept] == [created]
