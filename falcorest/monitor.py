@@ -17,8 +17,6 @@ from falcorest.metrics import Metrics, route_of
 #: How long a command of the database may take before it is logged, in milliseconds.
 SLOW_MS = 500
 
-_BEGUN = "falcorest.begun"
-
 
 class Monitor:
     """Logs and counts the requests of an application; a Falcon middleware, the first one.
@@ -45,6 +43,8 @@ class Monitor:
         metrics: bool = True,
         slow_ms: int = SLOW_MS,
     ) -> None:
+        #: Where a request keeps when it began. NOTE: an application may have several monitors.
+        self._begun = f"falcorest.begun.{id(self):x}"
         self._access_log = access_log
         self._slow_ms = slow_ms
         self.metrics = Metrics() if metrics else None
@@ -62,13 +62,16 @@ class Monitor:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Begin with a request."""
         spent = Spent(req)
-        req.env[_BEGUN] = (perf_counter(), spent)
+        req.env[self._begun] = (perf_counter(), spent)
         self._commands.spent.set(spent)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: Any, req_succeeded: bool
     ) -> None:
         """End with a request, or go on until its stream has ended."""
+        # NOTE: middleware in front of this one may have refused it.
+        if self._begun not in req.env:
+            return
         stream: Any = resp.stream
         # NOTE: a file is left to the server, which may have a quicker way to send it.
         if stream is not None and req.method != "HEAD" and not hasattr(stream, "read"):
@@ -79,8 +82,8 @@ class Monitor:
 
     def resume(self, req: falcon.Request) -> None:
         """Go on with a request, in the thread that asks for the next piece of its stream."""
-        if _BEGUN in req.env:
-            self._commands.spent.set(req.env[_BEGUN][1])
+        if self._begun in req.env:
+            self._commands.spent.set(req.env[self._begun][1])
 
     def pause(self) -> None:
         """Leave the thread to other requests."""
@@ -98,7 +101,7 @@ class Monitor:
             complete: Whether all of it was sent.
         """
         # PERF: it knows the request, and in a circle they would wait for the garbage collector.
-        begun, spent = req.env.pop(_BEGUN)
+        begun, spent = req.env.pop(self._begun)
         seconds = perf_counter() - begun
         if self.metrics is not None:
             self.metrics.observe_request(req, resp.status, seconds)

@@ -125,37 +125,43 @@ class KindField(ma.Field[Any]):
         return copy.copy(self)
 
 
-def holds_load_only(field: ma.Field[Any], around: tuple[type, ...] = ()) -> bool:
+def holds_load_only(field: ma.Field[Any], around: frozenset[Any] = frozenset()) -> bool:
     """Tell whether a field embeds something that is never dumped.
 
     Args:
         field: The field.
-        around: The classes of the schemas that it is in; one of them may be in itself.
+        around: Stands for the schemas that it is in; one of them may be in itself.
     """
     leaf = leaf_of(field)
-    if not isinstance(leaf, ma.Nested) or type(leaf.schema) in around:
+    if not isinstance(leaf, ma.Nested) or _same(leaf.schema) in around:
         return False
-    within = (*around, type(leaf.schema))
+    within = around | {_same(leaf.schema)}
     return any(
         inner.load_only or holds_load_only(inner, within) for inner in leaf.schema.fields.values()
     )
 
 
-def hides(field: ma.Field[Any], around: tuple[type, ...] = ()) -> bool:
+def _same(schema: marshmallow.Schema) -> Any:
+    """Return what two schemas share that have the same fields."""
+    only = None if schema.only is None else frozenset(schema.only)
+    return type(schema), only, frozenset(schema.exclude)
+
+
+def hides(field: ma.Field[Any], around: frozenset[Any] = frozenset()) -> bool:
     """Tell whether a field embeds documents with something in them that clients can't send back.
 
     That is what is only dumped, and what is only loaded.
 
     Args:
         field: The field.
-        around: The classes of the schemas that it is in; one of them may be in itself.
+        around: Stands for the schemas that it is in; one of them may be in itself.
     """
     leaf = leaf_of(field)
     if isinstance(leaf, KindField):
         return True
-    if not isinstance(leaf, ma.Nested) or type(leaf.schema) in around:
+    if not isinstance(leaf, ma.Nested) or _same(leaf.schema) in around:
         return False
-    within = (*around, type(leaf.schema))
+    within = around | {_same(leaf.schema)}
     return any(
         inner.dump_only or inner.load_only or hides(inner, within)
         for inner in leaf.schema.fields.values()

@@ -1609,3 +1609,30 @@ def test_a_schema_may_be_within_itself(make_declared: MakeDeclared) -> None:
     refused = api.patch("/threads?title=one", {"comments": [{"replies": [{"votes": "many"}]}]})
     problem = assert_problem(refused, 400, "body.invalid")
     assert "comments.0.replies.0.votes" in problem["detail"]
+
+
+class BranchSchema(Schema):
+    name = ma.String()
+    secret = ma.String(load_only=True)
+    branches = ma.List(ma.Nested(lambda: BranchSchema()))
+
+
+class TreeSchema(Schema):
+    id = ma.String(attribute="_id")
+    trunk = ma.Nested(lambda: BranchSchema(exclude=("secret",)))
+
+
+class TreeView(ResourceView):
+    resource = type("TreeResource", (Resource,), {"collection": "trees", "schema": TreeSchema})
+    methods = methods.ALL
+
+
+def test_what_is_hidden_within_itself_stays(make_declared: MakeDeclared) -> None:
+    api = make_declared(trees=TreeView)
+    hidden = {"name": "b", "secret": "x", "branches": []}
+    api.create("/trees", {"id": "t", "trunk": {"name": "a", "branches": [hidden]}})
+    shown = api.listed("/trees")[0]
+    assert "secret" not in shown["trunk"]["branches"][0]
+    shown["trunk"]["name"] = "z"
+    assert api.patch("/trees/t", {"trunk": shown["trunk"]}).status_code == 200
+    assert api.database.trees.find_one()["trunk"] == {"name": "z", "branches": [hidden]}

@@ -297,3 +297,25 @@ def test_every_fact_is_in_the_documentation(
 def test_a_monitor_without_metrics_has_none_to_show() -> None:
     with pytest.raises(ConfigurationError, match="metrics"):
         MetricsView(Monitor(metrics=False))
+
+
+def test_several_monitors_and_a_middleware_in_front() -> None:
+    class Refusing:
+        def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+            if req.path == "/refused":
+                raise falcon.HTTPForbidden
+
+    class Lines:
+        def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+            resp.stream = iter([b"a", b"b"])
+
+    logged: list[Any] = []
+    seeing = [Monitor(access_log=lambda *line: logged.append(line)) for _ in range(2)]
+    app = falcon.App(middleware=[Refusing(), *seeing])
+    app.add_route("/lines", Lines())
+    client = testing.TestClient(app)
+    assert client.simulate_get("/lines").text == "ab"
+    assert client.simulate_get("/none").status_code == 404
+    assert [fields["status"] for _, fields in logged] == [200, 200, 404, 404]
+    assert client.simulate_get("/refused").status_code == 403
+    assert len(logged) == 4
