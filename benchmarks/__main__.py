@@ -20,6 +20,7 @@ from datetime import date
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
+from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -28,7 +29,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from benchmarks import tables
-from benchmarks.documents import DATABASE, seed
+from benchmarks.documents import DATABASE, SEED, seed
 from benchmarks.servers import COMMANDS, Target, command, running, settings
 from benchmarks.workloads import EVERYTHING, MOST, VARIANTS, Workload, workloads
 from falcorest.embedded import engine
@@ -149,6 +150,7 @@ def take_turns(
     costs = {name: Costs() for name in targets}
     sent = {name: cycle(some) for name, some in requests.items()}
     order = list(targets)
+    chance = Random(SEED)
     for round_ in range(-1, rounds):
         for cost in costs.values():
             cost.cpu.append(0)
@@ -163,8 +165,8 @@ def take_turns(
                 cost.clock[-1] += (perf_counter() - start) * 1000 / times
                 cost.cpu[-1] += (target.cpu() - before) * 1000 / times
                 clean()
-            # NOTE: so that each of them follows each other one as often.
-            order = order[1:] + order[:1]
+            # NOTE: so that each of them follows each other one.
+            chance.shuffle(order)
         if round_ < 0:
             # NOTE: the first one is to warm up.
             for cost in costs.values():
@@ -174,11 +176,14 @@ def take_turns(
 
 
 def measure(
-    workload: Workload, targets: dict[str, Target], rounds: int, requests: int, collection: Any
+    workload: Workload, targets: dict[str, Target], rounds: int, many: int, collection: Any
 ) -> Result:
     """Measure what a workload costs each program."""
-    times = max(1, round(requests * workload.share))
-    sent = dict.fromkeys(targets, workload.requests())
+    times = max(1, round(many * workload.share))
+    requests = workload.requests()
+    # NOTE: from different places on, so that a change isn't one that another program has made.
+    starts = {name: 7 * number % len(requests) for number, name in enumerate(targets)}
+    sent = {name: requests[start:] + requests[:start] for name, start in starts.items()}
     # NOTE: so that the collection doesn't grow from turn to turn.
     clean = (lambda: collection.delete_many({})) if workload.creates else (lambda: None)
     return Result(workload, take_turns(targets, sent, rounds, times, clean))
@@ -189,14 +194,14 @@ def measure(
 
 @contextmanager
 def programs(
-    door: str, names: list[str], uri: str, folder: Path, server: str
+    door: str, names: list[str], uri: str, folder: Path, args: argparse.Namespace
 ) -> Iterator[dict[str, Target]]:
     """Run programs of a door at the same time."""
-    environment = settings(uri)
+    environment = settings(uri, as_installed=args.as_installed)
     with ExitStack() as stack:
         targets = {
             name: stack.enter_context(
-                running(command(server, PROGRAMS[door][name]), folder, environment)
+                running(command(args.server, PROGRAMS[door][name]), folder, environment)
             )
             for name in names
         }
@@ -214,7 +219,7 @@ def compare(door: str, uri: str, folder: Path, args: argparse.Namespace) -> list
     ]
     results = []
     with (
-        programs(door, [*PROGRAMS[door]], uri, folder, args.server) as targets,
+        programs(door, [*PROGRAMS[door]], uri, folder, args) as targets,
         MongoClient[dict[str, Any]](uri) as client,
     ):
         collection = client[DATABASE]["new_posts"]
@@ -233,7 +238,7 @@ def peaks(door: str, uri: str, folder: Path, args: argparse.Namespace) -> dict[s
     found = {name: Peak([], []) for name in PROGRAMS[door]}
     for _ in range(args.memory):
         for name, peak in found.items():
-            with programs(door, [name], uri, folder, args.server) as targets:
+            with programs(door, [name], uri, folder, args) as targets:
                 target = targets[name]
                 target.send(small)
                 target.ready()
@@ -300,6 +305,9 @@ def main(arguments: list[str] | None = None) -> dict[str, list[Result]]:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--memory", type=int, default=3, help="runs that measure memory")
     parser.add_argument("--server", choices=COMMANDS, default="granian")
+    parser.add_argument(
+        "--as-installed", action="store_true", help="let falcorest log and count requests"
+    )
     parser.add_argument("--rst", type=Path, help="a folder for tables in reStructuredText")
     args = parser.parse_args(arguments)
     results: dict[str, list[Result]] = {}
@@ -314,7 +322,8 @@ def main(arguments: list[str] | None = None) -> dict[str, list[Result]]:
             seed(running.uri, args.posts)
             for door in args.door:
                 results[door] = compare(door, running.uri, folder, args)
-                tables.write(args.rst, door, *cpu_table(door, results[door]), note)
+                name = f"{door}-as-installed" if args.as_installed else door
+                tables.write(args.rst, name, *cpu_table(door, results[door]), note)
             for door in args.door if args.memory and not args.only else ():
                 found[door] = peaks(door, running.uri, folder, args)
     if found:

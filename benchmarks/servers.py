@@ -170,6 +170,8 @@ def running(words: list[str], folder: Path, environment: dict[str, str]) -> Iter
         [word.format(port=port) for word in words],
         cwd=folder,
         stdout=subprocess.DEVNULL,
+        # NOTE: where falcorest logs, it isn't to be read here.
+        stderr=None if "FALCOREST_ACCESS_LOG" in environment else subprocess.DEVNULL,
         env={**inherited, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
     )
     target = Target(process, port)
@@ -188,16 +190,24 @@ def command(server: str, app: str) -> list[str]:
     return [program(name), *(word.replace("{app}", app) for word in words)]
 
 
-def settings(uri: str) -> dict[str, str]:
-    """Return what programs have in their environment."""
+def settings(uri: str, *, as_installed: bool = False) -> dict[str, str]:
+    """Return what programs have in their environment.
+
+    Args:
+        uri: That of the database.
+        as_installed: Whether falcorest logs and counts requests, as it does unless told otherwise.
+    """
+    # NOTE: the program written by hand logs and counts nothing.
+    quiet = {
+        "FALCOREST_ACCESS_LOG": "off",
+        "FALCOREST_METRICS": "off",
+        "FALCOREST_SLOW_MS": "0",
+    }
     return {
         "MONGODB_URI": uri,
         "DATABASE": DATABASE,
         "COLLECTIONS": "posts:posts,new_posts:new_posts",
         "JWT_SECRET_KEY": "x" * 32,
         "FALCOREST_PUBLIC_METHODS": "GET,POST,PATCH",
-        # NOTE: the program written by hand logs and counts nothing.
-        "FALCOREST_ACCESS_LOG": "off",
-        "FALCOREST_METRICS": "off",
-        "FALCOREST_SLOW_MS": "0",
+        **({} if as_installed else quiet),
     }

@@ -41,7 +41,7 @@ def test_a_short_run(mongod: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_peak_of_the_memory(seeded: str, tmp_path: Path) -> None:
-    args = argparse.Namespace(posts=POSTS, memory=1, server="granian")
+    args = argparse.Namespace(posts=POSTS, memory=1, server="granian", as_installed=False)
     found = {"zero-code": benchmarks.peaks("zero-code", seeded, tmp_path, args)}
     for peak in found["zero-code"].values():
         assert 0 < peak.before[0] <= peak.after[0]
