@@ -57,7 +57,10 @@ class Compression:
         data = resp.render_body()
         if data is None and resp.stream is None:
             return
-        if "accept-encoding" not in resp._headers.get("vary", "").lower():
+        vary = resp._headers.get("vary")
+        if vary is None:
+            resp.set_header("Vary", "Accept-Encoding")
+        elif "accept-encoding" not in vary.lower():
             resp.append_header("Vary", "Accept-Encoding")
         accept = req.env.get("HTTP_ACCEPT_ENCODING")
         if not accept:

@@ -224,7 +224,7 @@ class Finder:
         found: list[Document] = []
         for first in range(0, len(identities), CHUNK):
             chunk = list(identities[first : first + CHUNK])
-            found += self.find(replace(query, filter={"_id": {"$in": chunk}}), few=True)
+            found += self.find(query.matching({"_id": {"$in": chunk}}), few=True)
         return found
 
     def find_referring(

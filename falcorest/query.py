@@ -149,6 +149,19 @@ class Query:
         own = (self.sort, self.skip, self.limit, self.fields, self.rule, self.whole)
         return Query(self.filter, projection, *own, self.cursor, self.keyset, self.count)
 
+    def matching(self, filter: Filter) -> Query:
+        """Return this query with another filter."""
+        own = (
+            self.projection,
+            self.sort,
+            self.skip,
+            self.limit,
+            self.fields,
+            self.rule,
+            self.whole,
+        )
+        return Query(filter, *own, self.cursor, self.keyset, self.count)
+
     def where(self, condition: Filter) -> Query:
         """Return this query narrowed to what satisfies a condition.
 

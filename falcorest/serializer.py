@@ -336,9 +336,8 @@ def _is_iso(field: Any) -> bool:
     return field.format in ("iso", "iso8601")
 
 
-def _isoformat(value: dt.datetime) -> str:
-    # PERF: orjson writes the same in a third of the time.
-    return orjson.dumps(value)[1:-1].decode() if value.tzinfo is None else value.isoformat()
+#: PERF: orjson writes what isoformat() does in a third of the time.
+_ISO = "(dumps({0})[1:-1].decode() if {0}.tzinfo is None else {0}.isoformat())"
 
 
 def _uuid_text(value: bson.Binary) -> str:
@@ -356,8 +355,8 @@ _CASES: dict[Any, tuple[Callable[[Any], bool], dict[str, str]]] = {
     ma.Url: (_always, {"str": "{}"}),
     ma.Integer: (_is_number, {"int": "{}", "Int64": "int({})"}),
     ma.Float: (_is_number, {"float": "{}", "int": "float({})"}),
-    ma.DateTime: (_is_iso, {"datetime": "isoformat({})"}),
-    ma.NaiveDateTime: (_is_iso, {"datetime": "isoformat({})"}),
+    ma.DateTime: (_is_iso, {"datetime": _ISO}),
+    ma.NaiveDateTime: (_is_iso, {"datetime": _ISO}),
     stored_kind(ma.AwareDateTime): (_always, {}),
     stored_kind(ma.Date): (_is_iso, {"datetime": "date_isoformat({})"}),
     stored_kind(ma.Time): (_is_iso, {"str": "to_time({}).isoformat()"}),
@@ -382,7 +381,7 @@ _NAMES: dict[str, Any] = {
     "missing": missing,
     "step": _step,
     "datetime": dt.datetime,
-    "isoformat": _isoformat,
+    "dumps": orjson.dumps,
     "date_isoformat": dt.date.isoformat,
     "to_time": dt.time.fromisoformat,
     "b64encode": base64.b64encode,
