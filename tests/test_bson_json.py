@@ -762,7 +762,7 @@ JSON_TEXTS = st.recursive(
 @example(f'{{"a":{2**63},"b":{-(2**63) - 1}}}', 100)
 @example(f'[{{"$oid":"{OID[:2]} {OID[2:]}"}}]', 100)
 @example('{"a\\u0022:":1,"b":"\\":"}', 100)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_one_walk_gives_and_raises_what_two_do(text: str, depth: int) -> None:
     assert_one_walk_gives_the_same(text.encode("utf-8", "surrogateescape"), depth)
 

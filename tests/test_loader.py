@@ -472,7 +472,7 @@ def test_every_validator_takes_every_value(leaf: Any, validator: Any) -> None:
     assert_same(keyed, {"a": {}}, {"a": {"x": 1}}, {"a": {"x": "x", "y": 1, "z": 0, "long": 1}})
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_plan_gives_and_raises_what_the_schema_does(data: Any) -> None:
     kind, bodies = data.draw(any_schema(2))

@@ -67,6 +67,7 @@ def test_profiles(seeded: str) -> None:
     assert any("on_get_item" in row[0] and row[1:3] == ["1", "0"] for row in rows)
 
 
+@pytest.mark.long
 def test_startup(seeded: str, tmp_path: Path) -> None:
     imports = {name: [startup.importing(some, tmp_path)] for name, some in startup.IMPORTS.items()}
     starts = {
