@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from bson.codec_options import TypeRegistry
+from pymongo import ReadPreference
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
@@ -30,8 +31,10 @@ _PASSING = {6, 7, 89, 134, 262, 9001}
 
 def takes_command(collection: Collection[Document]) -> bool:
     """Tell whether documents of a collection can be read by a command."""
-    # NOTE: the answer to a command isn't read with somebody's own types.
-    return bool(collection.codec_options.type_registry == TypeRegistry())
+    # NOTE: the answer to a command isn't read with somebody's own types. And a cursor can only be
+    # let go where it is known which server has it.
+    own_types = collection.codec_options.type_registry != TypeRegistry()
+    return not own_types and collection.read_preference == ReadPreference.PRIMARY
 
 
 def find_at_once(
@@ -49,7 +52,6 @@ def find_at_once(
         reply = database.command(
             _command(collection, asked, limit),
             codec_options=collection.codec_options,
-            read_preference=None if session else collection.read_preference,
             session=session,
         )
     except (AutoReconnect, OperationFailure) as error:
@@ -59,11 +61,10 @@ def find_at_once(
             raise
         return None
     if reply["cursor"]["id"]:
-        # NOTE: an answer has 16 MiB at the most. A cursor that another server has than the one
-        # that is asked now goes by itself, after ten minutes.
+        # NOTE: an answer has 16 MiB at the most.
         kill = {"killCursors": collection.name, "cursors": [reply["cursor"]["id"]]}
         with suppress(PyMongoError):
-            database.command(kill, read_preference=collection.read_preference)
+            database.command(kill)
         return None
     documents: list[Document] = reply["cursor"]["firstBatch"]
     return documents
