@@ -83,11 +83,7 @@ class Writer(Reader):
             return self.service.insert_many(bodies)
         simple = not self._overrides("create_object")
         if simple and not any(self._holds_objects(body) for body in bodies):
-            # PERF: without hooks, documents of which nothing is known are stored as they come.
-            plain = not self.declaration.has_schema and not self._overrides(
-                "has_add_permission", "validate_request"
-            )
-            if plain:
+            if self.stores_as_sent:
                 documents = list(_indexed(load_document, bodies))
             elif self._is_schema_alone:
                 documents = self._loaded_many(bodies)
@@ -102,8 +98,8 @@ class Writer(Reader):
     @property
     def stores_as_sent(self) -> bool:
         """Whether new documents are stored as they come, without schemas and hooks."""
-        return not (self.declaration.has_schema or self.declaration.children) and not (
-            self._overrides("has_add_permission", "validate_request", "create_object")
+        return not self.declaration.has_schema and not self._overrides(
+            "has_add_permission", "validate_request", "create_object"
         )
 
     def create_each(self, bodies: list[Any]) -> list[Problem | None]:
@@ -114,9 +110,7 @@ class Writer(Reader):
         """
         if self._overrides("create_object") or any(map(self._holds_objects, bodies)):
             return [_tried(self.create, body)[1] for body in bodies]
-        own = self._overrides("has_add_permission", "validate_request")
-        plain = not self.declaration.has_schema and not own
-        load = load_document if plain else self._new_document
+        load = load_document if self.stores_as_sent else self._new_document
         if self._is_schema_alone:
             load = self._loaded
         outcome: list[Problem | None] = []
