@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import groupby
+from operator import add, attrgetter
 
-from falcorest.embedded import find_mongod
-from tests.faults.replicas import ReplicaSet
-from tests.faults.strikes import FAULTS
-from tests.faults.trial import run
+from tests.faults.strikes import FAULTS, Fault
+from tests.faults.trial import place, run
 from tests.faults.verdict import Verdict
 from tests.faults.world import Options
 
@@ -61,6 +60,17 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
+def verdicts(
+    faults: Sequence[Fault], runs: int, options: Options
+) -> Iterator[tuple[Fault, Verdict]]:
+    """Run faults, those of one place after another."""
+    for name, its in groupby(faults, key=attrgetter("place")):
+        with place(name) as replicas:
+            for fault in its:
+                found = [run(fault, options, replicas) for _ in range(runs)]
+                yield fault, reduce(add, found)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run it; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
@@ -68,24 +78,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default="", help="names of faults, with commas between them")
     parser.add_argument("--server", default="granian", choices=["granian", "gunicorn"])
     parser.add_argument("--limit", type=float, default=5.0, help="of falcorest, in seconds")
-    options = parser.parse_args(arguments)
-    chosen = [name.strip() for name in options.only.split(",") if name.strip()]
+    given = parser.parse_args(arguments)
+    chosen = [name.strip() for name in given.only.split(",") if name.strip()]
     unknown = set(chosen) - {fault.name for fault in FAULTS}
     if unknown:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    faults = [fault for fault in FAULTS if not chosen or fault.name in chosen]
     print(HEADER, flush=True)
     wrong = []
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        with ReplicaSet(Path(folder), find_mongod(None)) as replicas:
-            for fault in FAULTS:
-                if chosen and fault.name not in chosen:
-                    continue
-                total = None
-                for _ in range(options.runs):
-                    verdict = run(fault, Options(options.server, options.limit), replicas)
-                    total = verdict if total is None else total + verdict
-                print(line(fault.name, total), flush=True)
-                wrong += [f"{fault.name}: {one}" for one in total.wrong]
+    for fault, verdict in verdicts(faults, given.runs, Options(given.server, given.limit)):
+        print(line(fault.name, verdict), flush=True)
+        wrong += [f"{fault.name}: {one}" for one in verdict.wrong]
     for one in wrong:
         print(one)
     return 1 if wrong else 0

@@ -60,7 +60,8 @@ def seed(database: Any) -> None:
         for number in range(GROUP_SIZE)
     )
     database.members.create_index("group")
-    database.create_collection("batches")
+    if "batches" not in database.list_collection_names():
+        database.create_collection("batches")
     database.batches.create_index("batch")
     database.long.insert_many({"_id": n, "text": "x" * LONG_TEXT} for n in range(LONG_SIZE))
 

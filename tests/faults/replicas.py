@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -140,6 +140,54 @@ class Member:
         return False
 
 
+class SmallDisk:
+    """A disk of few megabytes in memory, which nobody sees but who is started in its namespace.
+
+    It needs no privilege where users may have namespaces of their own.
+    """
+
+    def __init__(self, megabytes: int = 400) -> None:
+        self._megabytes = megabytes
+        self._holder: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> SmallDisk:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._holder is not None:
+            self._holder.kill()
+            self._holder.wait()
+            assert self._holder.stdout is not None
+            self._holder.stdout.close()
+
+    def mount(self, folder: Path) -> list[str]:
+        """Put it in the place of a folder; return what starts a program that sees it."""
+        mount = f"mount -t tmpfs -o size={self._megabytes}m tmpfs '{folder}'"
+        own_user = ["--user", "--map-root-user"] if os.geteuid() else []
+        self._holder = subprocess.Popen(
+            [
+                "unshare",
+                "--mount",
+                *own_user,
+                "sh",
+                "-c",
+                f"{mount} && echo ready && exec sleep 1d",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            preexec_fn=functools.partial(die_with_parent, signal.SIGKILL),
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == b"ready\n", "there can be no small disk here"
+        user = ["--user", "--preserve-credentials"] if own_user else []
+        return ["nsenter", "--target", str(self._holder.pid), "--mount", *user, "--"]
+
+    def seen(self, path: Path) -> Path:
+        """Return where a file on it is seen from outside."""
+        assert self._holder is not None
+        return Path(f"/proc/{self._holder.pid}/root{path}")
+
+
 class ReplicaSet:
     """Three members, of which each can become the primary.
 
@@ -147,8 +195,7 @@ class ReplicaSet:
         folder: Where their files go.
         mongod: The program.
         options: Further ones of its command line.
-        wrap: Given the number of a member and its folder, returns what stands before the
-            program in its command line.
+        disk: That of the first member.
     """
 
     def __init__(
@@ -156,14 +203,20 @@ class ReplicaSet:
         folder: Path,
         mongod: Path,
         *options: str,
-        wrap: Callable[[int, Path], Sequence[str]] = lambda number, folder: (),
+        disk: SmallDisk | None = None,
     ) -> None:
-        self.members = []
+        self.members: list[Member] = []
+        self._disk = disk
         for number in range(3):
             own = folder / f"member-{number}"
             (own / "db").mkdir(parents=True)
-            command = [*wrap(number, own), str(mongod)]
-            self.members.append(Member(number, command, own, options))
+            before = disk.mount(own / "db") if disk is not None and not number else []
+            self.members.append(Member(number, [*before, str(mongod)], own, options))
+
+    def seen(self, path: Path) -> Path:
+        """Return where files of the member with the small disk are seen from here."""
+        assert self._disk is not None
+        return self._disk.seen(path)
 
     @property
     def uri(self) -> str:

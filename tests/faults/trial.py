@@ -1,15 +1,21 @@
-"""One run: clients begin, a fault strikes, all heals, and the ledger is held against what is there."""
+"""One run: clients ask, a fault strikes, all heals, and the ledger is held against the database."""
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from tests.faults.clients import clients
+from falcorest.embedded import find_mongod
+from tests.faults.clients import Load, clients
 from tests.faults.ledger import WRITES, Ledger
-from tests.faults.replicas import ReplicaSet
+from tests.faults.replicas import ReplicaSet, SmallDisk
 from tests.faults.strikes import Fault
 from tests.faults.verdict import Verdict, judge
-from tests.faults.world import Options, World, world
+from tests.faults.world import NEAR, Options, World, world
 
 #: How long clients ask before the fault, and after all has healed, in seconds.
 BEFORE, AFTER = 2.0, 5.0
@@ -17,24 +23,66 @@ BEFORE, AFTER = 2.0, 5.0
 #: How much longer than the limit a request may take: for what is not the database.
 GRACE = 1.0
 
+LOAD = Load(near=2 if NEAR else 0)
+
+
+@contextmanager
+def place(name: str) -> Iterator[ReplicaSet | None]:
+    """Give the database that faults of a place strike."""
+    if name == "embedded":
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder, ExitStack() as stack:
+        options: tuple[str, ...] = ()
+        disk = None
+        if name == "disk":
+            disk = stack.enter_context(SmallDisk())
+            # NOTE: it writes its files more often, so that it notices soon.
+            options = ("--syncdelay", "2")
+        elif name == "control":
+            # NOTE: else what the frozen ones have not read yet would be sent ahead, and be kept.
+            options = ("--setParameter", "oplogFetcherUsesExhaust=false")
+        yield stack.enter_context(ReplicaSet(Path(folder), find_mongod(None), *options, disk=disk))
+
 
 def run(fault: Fault, options: Options, replicas: ReplicaSet | None) -> Verdict:
     """Let a fault strike once, and return what came of it."""
-    with world(options, replicas) as made:
-        made.seed()
-        made.start()
-        with clients(made.address, fault.load) as ledger:
-            time.sleep(BEFORE)
-            fault.strike(made)
-            if replicas is not None:
-                replicas.heal()
-            healed = time.monotonic()
-            time.sleep(AFTER)
-        if replicas is not None:
+    concern = "&w=1" if fault.control else ""
+    with world(options, replicas, concern=concern, proxied=fault.proxied) as made:
+        if replicas is None:
+            made.start()
+            made.seed()
+        else:
             replicas.heal()
-        verdict = judge(ledger, made.stored(), fault.silence)
-        _judge_time(verdict, ledger, options, healed)
+            made.seed()
+            fault.begin(made)
+            try:
+                made.start()
+            except AssertionError as error:
+                replicas.heal()
+                return Verdict(unclean=1, wrong=[f"falcorest doesn't start: {error}"])
+        verdict = _struck(fault, made)
         made.drop()
+    return _controlled(verdict) if fault.control else verdict
+
+
+def _struck(fault: Fault, made: World) -> Verdict:
+    heal: Callable[[], None] = made.replicas.heal if made.replicas else lambda: None
+    trouble = ""
+    with clients(made.address, LOAD) as ledger:
+        time.sleep(BEFORE)
+        try:
+            fault.strike(made)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            trouble = str(error)
+        heal()
+        healed = time.monotonic()
+        time.sleep(AFTER)
+    heal()
+    verdict = judge(ledger, made.stored(), fault.silence)
+    _judge_time(verdict, ledger, made.options, healed)
+    if trouble:
+        verdict.note(trouble)
     return verdict
 
 
@@ -47,3 +95,9 @@ def _judge_time(verdict: Verdict, ledger: Ledger, options: Options, healed: floa
     well = {entry.kind for entry in ledger.entries if entry.good and entry.sent > healed}
     for kind in WRITES & {entry.kind for entry in ledger.entries} - well:
         verdict.note(f"there is no good {kind} after all has healed")
+
+
+def _controlled(verdict: Verdict) -> Verdict:
+    """Return the verdict of a run in which something must be lost, or the harness is blind."""
+    verdict.wrong = [] if verdict.lost else ["nothing is lost where something must be"]
+    return verdict

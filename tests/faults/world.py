@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,7 +18,7 @@ from pymongo import MongoClient, WriteConcern
 from pymongo.read_concern import ReadConcern
 
 from falcorest.settings import ResourceSettings
-from tests.faults.clients import COLLECTIONS, Load, seed
+from tests.faults.clients import COLLECTIONS, seed
 from tests.faults.proxy import Proxy
 from tests.faults.replicas import ReplicaSet
 from tests.faults.verdict import Stored
