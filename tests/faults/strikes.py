@@ -137,7 +137,7 @@ def failing(world: World, **how: Any) -> Iterator[None]:
         yield
     finally:
         for member in world.set.members:
-            member.command_on("configureFailPoint", "failCommand", mode="off")
+            member.command_on("configureFailPoint", "failCommand", mode="off", seconds=30)
 
 
 def close_connections(world: World) -> None:
@@ -302,7 +302,7 @@ FAULTS: Sequence[Fault] = (
     Fault("database down at start", come_late, begin=stop_all),
     Fault(f"{SILENT} clients stop reading", stop_reading),
     Fault("disk full", fill_disk, place="disk", begin=make_small_primary),
-    Fault("embedded, all killed", kill_everything, Silence.ALLOWED, place="embedded"),
+    Fault("embedded: all killed", kill_everything, Silence.ALLOWED, place="embedded"),
     Fault("control: w=1", lose_acknowledged, place="control", control=True),
 )
 
