@@ -16,9 +16,14 @@ from tests.faults.replicas import ReplicaSet, SmallDisk
 from tests.faults.strikes import Fault
 from tests.faults.verdict import Verdict, judge
 from tests.faults.world import NEAR, Options, World, world
+from tests.live.processes import eventually
 
 #: How long clients ask before the fault, and after all has healed, in seconds.
 BEFORE, AFTER = 2.0, 5.0
+
+#: How long clients go on at most until each kind of write succeeds again, in seconds. A driver that
+#: was told by a failing member that it is no primary may believe so for as long as 10 s.
+RECOVERY = 20.0
 
 #: How much longer than the limit a request may take: for what is not the database.
 GRACE = 1.0
@@ -78,6 +83,7 @@ def _struck(fault: Fault, made: World) -> Verdict:
         heal()
         healed = time.monotonic()
         time.sleep(AFTER)
+        eventually(lambda: not _missing(ledger, healed), RECOVERY - AFTER)
     heal()
     verdict = judge(ledger, made.stored(), fault.silence)
     _judge_time(verdict, ledger, made.options, healed)
@@ -92,9 +98,13 @@ def _judge_time(verdict: Verdict, ledger: Ledger, options: Options, healed: floa
     if late:
         worst = sorted(late, key=lambda entry: -entry.took)[:5]
         verdict.note(f"{len(late)} requests took too long", worst)
-    well = {entry.kind for entry in ledger.entries if entry.good and entry.sent > healed}
-    for kind in WRITES & {entry.kind for entry in ledger.entries} - well:
+    for kind in sorted(_missing(ledger, healed)):
         verdict.note(f"there is no good {kind} after all has healed")
+
+
+def _missing(ledger: Ledger, healed: float) -> set[str]:
+    """Return the kinds of writes that haven't succeeded since all has healed."""
+    return WRITES - {one.kind for one in [*ledger.entries] if one.good and one.sent > healed}
 
 
 def _controlled(verdict: Verdict) -> Verdict:

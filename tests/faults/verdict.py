@@ -132,7 +132,11 @@ def judge(ledger: Ledger, stored: Stored, silence: Silence = Silence.NEVER) -> V
     _judge_counters(verdict, stored)
     _judge_groups(verdict, stored)
     _judge_answers(verdict, entries)
-    _judge_silence(verdict, entries, stored, silence)
+    if silence is not Silence.ALLOWED:
+        silent = [entry for entry in entries if entry.reached and entry.status is None]
+        if silence is Silence.UNDONE:
+            silent = [one for one in silent if _is_there(one, attempts[one.kind, one.what], stored)]
+        _judge_silence(verdict, silent)
     moments = [entry.answered for entry in entries if entry.writes and entry.good]
     verdict.gap = longest_gap(ledger, moments)
     near = [entry for entry in entries if entry.kind == NEAR]
@@ -263,25 +267,20 @@ def _judge_answers(verdict: Verdict, entries: Iterable[Entry]) -> None:
         verdict.note(f"unclean: {len(its)} times {what}", its[:_SHOWN])
 
 
-def _judge_silence(
-    verdict: Verdict, entries: Iterable[Entry], stored: Stored, silence: Silence
-) -> None:
-    silent = [entry for entry in entries if entry.reached and entry.status is None]
-    if silence is Silence.ALLOWED:
-        return
-    if silence is Silence.UNDONE:
-        silent = [entry for entry in silent if _is_there(entry, stored)]
+def _judge_silence(verdict: Verdict, silent: Sequence[Entry]) -> None:
     if silent:
         verdict.unclean += len(silent)
         verdict.note(f"unclean: {len(silent)} times no answer", silent[:_SHOWN])
 
 
-def _is_there(entry: Entry, stored: Stored) -> bool:
-    """Tell whether a write has left a trace."""
+def _is_there(entry: Entry, attempts: Iterable[Entry], stored: Stored) -> bool:
+    """Tell whether a request has left a trace."""
+    if not entry.writes:
+        return False
+    if entry.keyed:
+        return any(one.good and one.replayed for one in attempts)
     if entry.kind == CREATE:
         return bool(stored.documents.get(entry.what))
-    if entry.kind not in {COUNT, BULK, FILL, CLEAR}:
-        return False
     name, number = entry.what  # type: ignore[misc]
     if entry.kind == COUNT:
         return number in stored.counters.get(name, (0, ()))[1]
