@@ -9,11 +9,15 @@ from typing import Any
 
 from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 
-from falcorest.database import MongoDatabase, in_memory
+from falcorest.database import PASSING, MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
 from falcorest.settings import EXTERNAL, Settings, is_resource_name
 
 _SYSTEM_DATABASES = {"admin", "config", "local"}
+
+
+class Unreachable(ConfigurationError):
+    """The database can't be reached, so that it isn't known what is in it."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,8 @@ def find_collections(database: MongoDatabase) -> dict[str, Found]:
     """Return what is in a database, by name.
 
     Raises:
-        ConfigurationError: The database can't be reached, or doesn't let us in.
+        Unreachable: The database can't be reached.
+        ConfigurationError: It doesn't let us in.
     """
     try:
         if in_memory(database):
@@ -150,10 +155,11 @@ def find_collections(database: MongoDatabase) -> dict[str, Found]:
         return {info["name"]: _found(info) for info in listed}
     except OperationFailure as error:
         message = (error.details or {}).get("errmsg", error)
-        raise ConfigurationError(f"MONGODB_URI: the database refuses: {message}") from error
+        kind = Unreachable if error.code in PASSING or error.timeout else ConfigurationError
+        raise kind(f"MONGODB_URI: the database refuses: {message}") from error
     except PyMongoError as error:
         reason = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
-        raise ConfigurationError(f"MONGODB_URI: the database can't be reached: {reason}") from error
+        raise Unreachable(f"MONGODB_URI: the database can't be reached: {reason}") from error
 
 
 def _found(info: Mapping[str, Any]) -> Found:

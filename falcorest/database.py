@@ -57,6 +57,8 @@ T = TypeVar("T")
 # NOTE: the last two are what mongomock raises: for what it lacks, and for a pattern.
 _DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, NotImplementedError, re.error)
 _RETRY_AFTER = {"Retry-After": "1"}
+_TOO_LATE = "The database didn't answer within the time limit."
+_UNKNOWN = "The database didn't confirm the write in time. It may have happened."
 
 #: What MongoDB means by the error codes with which it refuses a write.
 _REFUSALS = {
@@ -76,9 +78,16 @@ WRITE_CONFLICT = 112
 # NOTE: a cursor that is gone or was killed, and an operation that was.
 _BROKEN_OFF = {43, 237, 11601}
 
+#: What MongoDB says where it may be asked again: of a server that was not reached, or that isn't
+#: the primary any more, in the middle of an operation or before it.
+#: Source: https://github.com/mongodb/specifications/tree/master/source/retryable-writes
+PASSING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
 _TIMED_OUT = {50, 262, 202}
+# NOTE: of these, a server doesn't tell whether another one has done it.
+_LEFT_OPEN = PASSING | {202}
 _NOT_ALLOWED = {13, 18, 8000}
 
 
@@ -176,6 +185,26 @@ class Running:
     refusal: FalcorestError | None = None
 
 
+class Budget:
+    """How long one request may wait for the database, in all that it asks of it.
+
+    Attributes:
+        limit: What it began with, in seconds.
+        left: What is left of it.
+        spending: Whether the database is being asked just now.
+    """
+
+    __slots__ = ("left", "limit", "spending")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = self.left = limit
+        self.spending = False
+
+
+#: That of the request that is being served in this thread.
+BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
 class Transactions:
     """Runs several operations as one, where the database can.
 
@@ -219,21 +248,24 @@ class Transactions:
 
         Raises:
             Conflict: It met others for too long.
+            Unavailable: The database failed for too long.
         """
         if self.session is not None or not self.supported:
             return work(self.session)
 
         end = monotonic() + (time_limit(self._database) or RETRY_SECONDS)
-        again = False
+        failure: PyMongoError | None = None
 
         def joined(session: ClientSession) -> T:
-            nonlocal again
-            if again and monotonic() > end:
-                raise write_conflict()
-            again = True
+            nonlocal failure
+            if failure is not None and monotonic() > end:
+                raise _given_up(failure)
             token = self._running.set(Running(session))
             try:
                 return work(session)
+            except PyMongoError as error:
+                failure = error
+                raise
             finally:
                 self._running.reset(token)
 
@@ -254,7 +286,8 @@ def operation(
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
-    It bounds the time of it all in all, and turns the driver's errors into ours.
+    It bounds the time of it all in all, and within that of its request, and turns the driver's
+    errors into ours.
 
     Args:
         limit_of: Tells the limit in seconds, given the function's first argument.
@@ -270,8 +303,17 @@ def operation(
             running = running_in(first)
             if running is not None and running.refusal is not None:
                 raise running.refusal
+            limit, budget = limit_of(first), BUDGET.get()
             try:
-                with pymongo.timeout(limit_of(first)):
+                if budget is None or limit is None:
+                    with pymongo.timeout(limit):
+                        return function(*args, **kwargs)
+                if not budget.spending:
+                    return spend(budget, limit, function, *args, **kwargs)
+                # PERF: mostly, the time that this is a part of is no longer.
+                if limit >= budget.limit:
+                    return function(*args, **kwargs)
+                with pymongo.timeout(limit):
                     return function(*args, **kwargs)
             except Exception as error:
                 raise_ours(error, write=write, running=running)
@@ -280,6 +322,26 @@ def operation(
         return wrapper
 
     return decorate
+
+
+def spend(
+    budget: Budget, limit: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Ask the database within what is left of the time of a request.
+
+    Raises:
+        Unavailable: Nothing is.
+    """
+    if budget.left <= 0:
+        raise _unavailable("query.timeout", _TOO_LATE)
+    begun = monotonic()
+    budget.spending = True
+    try:
+        with pymongo.timeout(min(limit, budget.left)):
+            return function(*args, **kwargs)
+    finally:
+        budget.spending = False
+        budget.left -= monotonic() - begun
 
 
 class Translation:
@@ -359,6 +421,8 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
             "body.too_large", "A document may have 16 MiB at most, and its integers 64 bits."
         )
     if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+        if write and _was_sent(error):
+            return _unavailable("write.outcome_unknown", _UNKNOWN)
         return _unavailable("database.unavailable", "The database can't be reached.")
     if isinstance(error, ConnectionFailure | WriteConcernError) or _timed_out(error):
         return _translate_interruption(error, write)
@@ -378,20 +442,36 @@ def _unconfirmed(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.has_error_label(label)
 
 
+def _was_sent(error: Exception) -> bool:
+    """Tell whether a write was sent before the attempt that failed with an error."""
+    return _unconfirmed(error) or _was_repeated(error)
+
+
+def _was_repeated(error: Exception) -> bool:
+    """Tell whether the driver was at it for the second time."""
+    # NOTE: the first time, the connection broke. The driver says why the second time failed, which
+    # may be nothing but that the time was up.
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        sender: Any = frame.f_locals.get("self")
+        if frame.f_code.co_name == "run" and getattr(sender, "_attempt_number", 0) > 0:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
 def _timed_out(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.timeout
 
 
 def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
     # NOTE: MongoDB undoes what takes too long, unless it was the end of a transaction.
-    stopped = isinstance(error, ExecutionTimeout) and not _unconfirmed(error)
+    stopped = isinstance(error, ExecutionTimeout) and not _was_sent(error)
     if write and not stopped and not _undone(error):
-        return _unavailable(
-            "write.outcome_unknown",
-            "The database didn't confirm the write in time. It may have happened.",
-        )
+        return _unavailable("write.outcome_unknown", _UNKNOWN)
     if isinstance(error, NetworkTimeout) or _timed_out(error):
-        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+        return _unavailable("query.timeout", _TOO_LATE)
     return _unavailable("database.unavailable", "The connection to the database broke.")
 
 
@@ -432,8 +512,12 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     """
     if code in _TOO_LARGE:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
+    if write and code in _LEFT_OPEN:
+        return _unavailable("write.outcome_unknown", _UNKNOWN)
     if code in _TIMED_OUT:
-        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+        return _unavailable("query.timeout", _TOO_LATE)
+    if code in PASSING:
+        return _unavailable("database.unavailable", "The connection to the database broke.")
     if code in _BROKEN_OFF and not write:
         return _unavailable("database.unavailable", "The database broke the list off.")
     if code == WRITE_CONFLICT:
@@ -443,6 +527,13 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     if write:
         return refused(code)
     return QueryError("query.refused", "The database can't run this query.")
+
+
+def _given_up(failure: PyMongoError) -> FalcorestError:
+    """Return the error for a transaction that was tried for too long, and is undone."""
+    if getattr(failure, "code", None) == WRITE_CONFLICT:
+        return write_conflict()
+    return _unavailable("database.unavailable", "The database failed; nothing was changed.")
 
 
 def write_conflict() -> Conflict:

@@ -13,6 +13,7 @@ from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
 from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
+from falcorest.database import BUDGET, Budget
 from falcorest.errors import MethodNotAllowed, QueryError
 from falcorest.formats import FORMAT, JSON, choose
 from falcorest.links import begin
@@ -52,6 +53,8 @@ class Middleware:
         if not isinstance(resource, ResourceView):
             return
         view = resource
+        limit = view.service.time_limit
+        BUDGET.set(None if limit is None else Budget(limit))
         is_item = "id" in params
         if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.
@@ -101,6 +104,7 @@ class Middleware:
         """Let go of what was prepared."""
         # PERF: it knows the request, and in a circle they would wait for the garbage collector.
         req.env.pop(PREPARED, None)
+        BUDGET.set(None)
 
 
 def method_not_allowed(allowed: list[str]) -> MethodNotAllowed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import secrets
@@ -24,13 +25,14 @@ from falcorest.auth import (
 )
 from falcorest.auth.keys import COLLECTION as KEYS
 from falcorest.auth.views import LoginView, MeView, RegisterView
-from falcorest.catalog import Served, resolve_collections
+from falcorest.catalog import Served, Unreachable, resolve_collections
 from falcorest.compression import Compression
 from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
 from falcorest.indexes.build import build_in_memory
+from falcorest.late_start import LateStart, log_late
 from falcorest.logs import AccessLog, configure, log_access
 from falcorest.methods import ALL, READING
 from falcorest.monitor import Monitor
@@ -53,7 +55,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
     """Make the WSGI application of the zero-code server.
 
-    It connects when the first request comes, so that it may be made before a server forks.
+    It connects when the first request comes, so that it may be made before a server forks. A
+    database that can't be reached yet is waited for: until it can, requests get 503.
 
     Args:
         settings: Read from the environment and the working directory unless given.
@@ -70,8 +73,12 @@ def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
     settings = with_secret(settings)
     monitor = monitor_of(settings, configure(settings.log))
     database = open_database(settings, monitor)
+    served: list[Served] | Unreachable
     try:
         served = resolve_collections(settings, database)
+    except Unreachable as error:
+        log_late(error)
+        served = error
     finally:
         if settings.engine == EXTERNAL:
             database.client.close()
@@ -132,15 +139,15 @@ def open_database(settings: Settings, monitor: Monitor | None = None) -> MongoDa
 def build_app(
     settings: Settings,
     database: MongoDatabase,
-    served: list[Served],
+    served: list[Served] | Unreachable,
     monitor: Monitor | None = None,
 ) -> falcon.App[Any, Any]:
-    """Make the application for collections that have been found.
+    """Make the application.
 
     Args:
         settings: The settings.
         database: Where they are.
-        served: What is served.
+        served: What is served, or why that isn't known yet.
         monitor: That with which the database was opened.
     """
     monitor = monitor or monitor_of(settings)
@@ -163,12 +170,20 @@ def build_app(
     }
     authentication = [known[name] for name in settings.authentication]
     api = FalcoRest(app, database, secret=settings.jwt_secret_key)
-    for one in served:
-        if in_memory(database) and (own := settings.resources.get(one.name)) is not None:
-            place = f"falcorest.toml: resources.{one.name}.indexes"
-            build_in_memory(database[one.collection], own.indexes, place)
-        view = compile_view(one, settings, authentication)
-        api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
+
+    def serve(served: list[Served]) -> None:
+        for one in served:
+            if in_memory(database) and (own := settings.resources.get(one.name)) is not None:
+                place = f"falcorest.toml: resources.{one.name}.indexes"
+                build_in_memory(database[one.collection], own.indexes, place)
+            view = compile_view(one, settings, authentication)
+            api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
+
+    if isinstance(served, Unreachable):
+        find = functools.partial(resolve_collections, settings, database)
+        app.add_middleware(LateStart(find, serve, served))
+    else:
+        serve(served)
     if "bearer" in settings.authentication:
         login = LoginView(users, tokens, attempts, settings.max_body_bytes)
         api.add_view(login, "/login")

@@ -33,7 +33,7 @@ ORDER = [
     *("finding", "paging", "service", "planning", "resource", "related", "reading", "nested"),
     *("returned", "references", "writing", "conditional", "tables", "formats", "lines"),
     *("imports", "responding", "views", "idempotency", "compression", "auth", "middleware"),
-    *("openapi", "api", "monitor", "probes", "catalog", "cors", "server", "demo"),
+    *("openapi", "api", "monitor", "probes", "catalog", "late_start", "cors", "server", "demo"),
     *("gunicorn_worker", "runner", "scaffold", "indexing", "terminal", "index_report"),
     *("routes", "targets", "cli"),
 ]
