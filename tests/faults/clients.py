@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -136,7 +136,9 @@ class Asking:
                 entry.reached = False
                 self._connection.connect()
                 entry.reached = True
-            self._connection.request(method, path, data, headers)
+            # NOTE: falcorest may answer, and hang up, before it has read the body.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.request(method, path, data, headers)
             with self._connection.getresponse() as response:
                 text = response.read()
                 parsed = json.loads(text) if text else None

@@ -148,6 +148,11 @@ CASES: dict[str, tuple[list[Entry], Stored, dict[str, int]]] = {
         GONE,
         {"half_applied": 1},
     ),
+    "a deletion of what is lost": (
+        [FILLED, entry(CLEAR, ("b", 3), 200, given=0)],
+        GONE,
+        {"lost": 1},
+    ),
     "a deletion, said to have failed": (
         [FILLED, entry(CLEAR, ("b", 3), *UNAVAILABLE)],
         GONE,

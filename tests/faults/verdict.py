@@ -216,11 +216,13 @@ def _judge_batch(verdict: Verdict, fills: list[Entry], clears: list[Entry], stor
     count = stored.batches.get(batch, 0)
     filled, cleared = _said(fills), _said(clears) if clears else None
     deleted = [entry.given for entry in clears if entry.good]
-    # NOTE: one that isn't known to be there may come after its deletion.
-    whole = {size} if filled is Said.DONE else {0, size}
-    if not whole.issuperset(deleted):
+    if not {0, size}.issuperset(deleted):
         verdict.half_applied += 1
         verdict.note(f"{deleted} of {size} were deleted", [*fills, *clears])
+    # NOTE: one that isn't known to be there may come after its deletion.
+    if 0 in deleted and filled is Said.DONE:
+        verdict.lost += 1
+        verdict.note("the batch was lost before it was deleted", [*fills, *clears])
     if count not in {0, size}:
         verdict.half_applied += 1
         verdict.note(f"{count} of {size} are there", [*fills, *clears])
