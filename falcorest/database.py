@@ -49,6 +49,7 @@ from falcorest.errors import (
     Unavailable,
     WriteRefused,
 )
+from falcorest.outage import Outage
 
 MongoDatabase: TypeAlias = Database[dict[str, Any]]
 P = ParamSpec("P")
@@ -191,13 +192,15 @@ class Budget:
     Attributes:
         limit: What it began with, in seconds.
         left: What is left of it.
+        outage: Knows whether waiting is in vain.
         spending: Whether the database is being asked just now.
     """
 
-    __slots__ = ("left", "limit", "spending")
+    __slots__ = ("left", "limit", "outage", "spending")
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, outage: Outage) -> None:
         self.limit = self.left = limit
+        self.outage = outage
         self.spending = False
 
 
@@ -216,6 +219,7 @@ class Transactions:
     def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
         self._database = database
         self._wanted = wanted
+        self.outage = Outage(database.client)
         self._running: ContextVar[Running | None] = ContextVar("running", default=None)
 
     @functools.cached_property
@@ -283,6 +287,7 @@ def operation(
     *,
     write: bool = False,
     running_in: Callable[[Any], Running | None] = lambda first: None,
+    asks_primary: Callable[[Any], bool] = lambda first: True,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
@@ -294,6 +299,7 @@ def operation(
         write: Whether the function writes, so that a broken connection leaves open whether it
             happened.
         running_in: Tells, given the same, which transaction is under way.
+        asks_primary: Tells, given the same, whether a read is for the primary only.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -309,7 +315,8 @@ def operation(
                     with pymongo.timeout(limit):
                         return function(*args, **kwargs)
                 if not budget.spending:
-                    return spend(budget, limit, function, *args, **kwargs)
+                    outage = budget.outage if write or asks_primary(first) else None
+                    return _spend(budget, limit, outage, function, *args, **kwargs)
                 # PERF: mostly, the time that this is a part of is no longer.
                 if limit >= budget.limit:
                     return function(*args, **kwargs)
@@ -324,24 +331,38 @@ def operation(
     return decorate
 
 
-def spend(
-    budget: Budget, limit: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+def _spend(
+    budget: Budget,
+    limit: float,
+    outage: Outage | None,
+    function: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> T:
     """Ask the database within what is left of the time of a request.
 
     Raises:
-        Unavailable: Nothing is.
+        Unavailable: Nothing is left, or it is known to be in vain.
     """
     if budget.left <= 0:
         raise _unavailable("query.timeout", _TOO_LATE)
+    for_all = outage is not None and outage.begin()
+    error: BaseException | None = None
     begun = monotonic()
     budget.spending = True
     try:
         with pymongo.timeout(min(limit, budget.left)):
             return function(*args, **kwargs)
+    except BaseException as caught:
+        error = caught
+        raise
     finally:
         budget.spending = False
         budget.left -= monotonic() - begun
+        if outage is not None:
+            outage.end(error, for_all=for_all)
+        # PERF: in a circle with its traceback, it would wait for the garbage collector.
+        del error
 
 
 class Translation:
