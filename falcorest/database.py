@@ -360,7 +360,7 @@ def _spend(
         budget.spending = False
         budget.left -= monotonic() - begun
         if outage is not None:
-            outage.end(error, for_all=for_all)
+            outage.end(error, begun, for_all=for_all)
         # PERF: in a circle with its traceback, it would wait for the garbage collector.
         del error
 

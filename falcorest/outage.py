@@ -7,6 +7,7 @@ once several in a row have waited in vain, one waits for all of them.
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import Any
 
 from pymongo.errors import NetworkTimeout, ServerSelectionTimeoutError
@@ -27,6 +28,7 @@ class Outage:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._in_vain = 0
+        self._answered = 0.0
         self._primary: Any = None
         self._asked = threading.Lock()
 
@@ -49,18 +51,21 @@ class Outage:
         detail = "The database doesn't answer just now."
         raise Unavailable("database.unavailable", detail, headers={"Retry-After": "1"})
 
-    def end(self, error: BaseException | None, *, for_all: bool) -> None:
+    def end(self, error: BaseException | None, begun: float, *, for_all: bool) -> None:
         """Learn from how it ended.
 
         Args:
             error: What was raised, if anything was.
+            begun: When it began, by the monotonic clock.
             for_all: What :meth:`begin` returned.
         """
-        if error is not None and _is_silence(error):
+        if error is None or not _is_silence(error):
+            self._in_vain = 0
+            self._answered = monotonic()
+        elif self._answered < begun:
+            # NOTE: where others were answered meanwhile, it waited for one that was the primary.
             self._primary = self._client.primary
             self._in_vain += 1
-        else:
-            self._in_vain = 0
         if for_all:
             self._asked.release()
 

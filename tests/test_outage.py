@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -23,7 +24,7 @@ def silent(client: SimpleNamespace) -> Outage:
     outage = Outage(client)
     for _ in range(PATIENCE):
         assert not outage.begin()
-        outage.end(errors.NetworkTimeout(), for_all=False)
+        outage.end(errors.NetworkTimeout(), monotonic(), for_all=False)
     return outage
 
 
@@ -35,9 +36,9 @@ def test_one_asks_for_all_and_others_are_told_at_once(client: SimpleNamespace) -
             outage.begin()
         assert caught.value.code == "database.unavailable"
         assert caught.value.headers == {"Retry-After": "1"}
-    outage.end(errors.NetworkTimeout(), for_all=True)
+    outage.end(errors.NetworkTimeout(), monotonic(), for_all=True)
     assert outage.begin()
-    outage.end(None, for_all=True)
+    outage.end(None, monotonic(), for_all=True)
     assert not outage.begin()
     assert not outage.begin()
 
@@ -59,7 +60,7 @@ def test_a_primary_that_comes_back_may_be_asked_by_all(client: SimpleNamespace) 
     client.primary = None
     outage = Outage(client)
     for _ in range(PATIENCE):
-        outage.end(errors.ServerSelectionTimeoutError(), for_all=False)
+        outage.end(errors.ServerSelectionTimeoutError(), monotonic(), for_all=False)
     assert outage.begin()
     client.primary = OLD
     assert not outage.begin()
@@ -80,9 +81,9 @@ def test_a_primary_that_comes_back_may_be_asked_by_all(client: SimpleNamespace) 
 def test_what_answers_is_there(client: SimpleNamespace, error: Exception | None) -> None:
     outage = Outage(client)
     for _ in range(PATIENCE - 1):
-        outage.end(errors.NetworkTimeout(), for_all=False)
-    outage.end(error, for_all=False)
-    outage.end(errors.NetworkTimeout(), for_all=False)
+        outage.end(errors.NetworkTimeout(), monotonic(), for_all=False)
+    outage.end(error, monotonic(), for_all=False)
+    outage.end(errors.NetworkTimeout(), monotonic(), for_all=False)
     assert not outage.begin()
 
 
@@ -92,5 +93,14 @@ def test_silence_is_found_below_what_it_became(client: SimpleNamespace) -> None:
         problem = Unavailable("query.timeout", "Too late.")
         problem.__cause__ = errors.ExecutionTimeout("the transaction was given up", 50)
         problem.__cause__.__cause__ = errors.NetworkTimeout()
-        outage.end(problem, for_all=False)
+        outage.end(problem, monotonic(), for_all=False)
     assert outage.begin()
+
+
+def test_who_was_answered_later_knows_better(client: SimpleNamespace) -> None:
+    outage = silent(client)
+    begun = monotonic()
+    outage.end(None, monotonic(), for_all=False)
+    for _ in range(PATIENCE):
+        outage.end(errors.NetworkTimeout(), begun, for_all=False)
+    assert not outage.begin()
