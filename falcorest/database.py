@@ -228,7 +228,9 @@ class Transactions:
         if not self._wanted or in_memory(self._database):
             return False
         hello = self._database.client.admin.command("hello")
-        return "setName" in hello or hello.get("msg") == "isdbgrid"
+        # NOTE: a member of a replica set that is still to be initiated has no name of it yet.
+        names = {"setName", "isreplicaset"}
+        return not names.isdisjoint(hello) or hello.get("msg") == "isdbgrid"
 
     @property
     def running(self) -> Running | None:
