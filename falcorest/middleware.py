@@ -54,7 +54,7 @@ class Middleware:
             return
         view = resource
         limit = view.service.time_limit
-        BUDGET.set(None if limit is None else Budget(limit))
+        BUDGET.set(None if limit is None else Budget(limit, view.service.outage))
         is_item = "id" in params
         if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from pymongo.client_session import ClientSession
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from falcorest.auth import keys
@@ -142,3 +143,41 @@ def test_nothing_is_left_of_a_request_that_waited_too_long(
             assert_problem(api.get("/api/rockets"), 503, TIMEOUT)
         assert api.get(url).status_code in {200, 400, 404}
         assert BUDGET.get() is None
+
+
+@pytest.mark.parametrize("name", ["create many", "change many", "delete many"])
+def test_a_connection_made_at_a_bad_moment_is_not_kept(
+    name: str, faulty: Faulty, make_api: MakeApi
+) -> None:
+    """One that was opened while its server was neither primary nor secondary."""
+    api = make_api(faulty.uri)
+    api.rockets.insert_many([{"_id": one, "n": 0} for one in "ab"])
+    connections = connections_of(api)
+    assert connections
+    for connection in connections:
+        connection.supports_sessions = False
+    assert write(api, name).status_code in {200, 201}
+    assert all(connection.supports_sessions for connection in connections_of(api))
+
+
+def test_the_end_of_a_transaction_on_such_a_connection(faulty: Faulty, make_api: MakeApi) -> None:
+    api = make_api(faulty.uri)
+    connections_of(api)
+    commit = ClientSession.commit_transaction
+
+    def commit_on_it(session: Any) -> None:
+        for connection in connections_of(api):
+            connection.supports_sessions = False
+        commit(session)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientSession, "commit_transaction", commit_on_it)
+        assert_problem(write(api, "create many"), 503, UNKNOWN)
+    assert write(api, "create many").status_code == 201
+
+
+def connections_of(api: Api) -> list[Any]:
+    """Return the connections that the driver has open, for lack of a public way."""
+    assert api.get("/api/rockets").status_code == 200
+    servers = api.database.client._topology._servers.values()
+    return [connection for server in servers for connection in server.pool.conns]
