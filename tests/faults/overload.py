@@ -82,7 +82,9 @@ class Phase:
     @property
     def goodput(self) -> float:
         """How many requests were served in a second, while it went on."""
-        return sum(one.good and one.at + one.took < self.seconds for one in self.told) / self.seconds
+        return (
+            sum(one.good and one.at + one.took < self.seconds for one in self.told) / self.seconds
+        )
 
     @property
     def refused(self) -> int:
@@ -183,11 +185,13 @@ class Crowd:
         phase = Phase(name, seconds)
         begun = time.monotonic()
 
-        async def go_on() -> None:
+        async def go_on(number: int) -> None:
+            # NOTE: of connections that come all at once, one worker may take all.
+            await asyncio.sleep(number * seconds / CLOSED / 10)
             while time.monotonic() - begun < seconds:
                 phase.told.append(await self.ask(begun))
 
-        await asyncio.gather(*(go_on() for _ in range(CLOSED)))
+        await asyncio.gather(*map(go_on, range(CLOSED)))
         return phase
 
     async def opened(self, name: str, seconds: float, rate: float) -> Phase:
@@ -212,9 +216,7 @@ class Crowd:
 async def _phases(port: int) -> list[Phase]:
     crowd = Crowd(port)
     carried = await crowd.closed("what it carries", MEASURING)
-    twice = asyncio.create_task(
-        crowd.opened("twice as much", OVERLOADED, 2 * carried.goodput)
-    )
+    twice = asyncio.create_task(crowd.opened("twice as much", OVERLOADED, 2 * carried.goodput))
     await asyncio.sleep(OVERLOADED)
     half = await crowd.opened("half of it, at once", AFTERWARDS, carried.goodput / 2)
     phases = [carried, await twice, half]

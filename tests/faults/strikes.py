@@ -309,6 +309,6 @@ FAULTS: Sequence[Fault] = (
 #: What is as the first in the table, but shorter; for a machine that has other things to do.
 SHORT: Sequence[Fault] = (
     Fault("primary killed", kill_primary),
-    Fault("primary frozen", partial(freeze_primary, seconds=8)),
+    Fault("primary frozen", partial(freeze_primary, seconds=12)),
     Fault("worker killed", kill_worker, Silence.ALLOWED),
 )
