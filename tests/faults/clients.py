@@ -289,12 +289,12 @@ def _deleted(parsed: Any) -> int:
 
 @contextmanager
 def clients(port: int, load: Load) -> Iterator[Ledger]:
-    """Let clients ask until the block ends; the ledger is closed then."""
+    """Let clients ask until the block ends, and a little longer for what they have begun."""
     ledger = Ledger()
     all_of_them = Clients(port, ledger, load)
     all_of_them.start()
     try:
         yield ledger
     finally:
-        all_of_them.stop()
         ledger.close()
+        all_of_them.stop()

@@ -109,7 +109,7 @@ class Ledger:
 
     Attributes:
         begun: When the clients began.
-        ended: When they had ended.
+        ended: When they were told to end.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -123,5 +123,5 @@ class Ledger:
             self.entries.append(entry)
 
     def close(self) -> None:
-        """Note that there will be no more."""
+        """Note that nobody begins anything any more."""
         self.ended = time.monotonic()

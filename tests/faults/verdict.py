@@ -298,6 +298,6 @@ def longest_gap(ledger: Ledger, moments: Iterable[float]) -> float:
 
 def _gaps(ledger: Ledger, moments: Sequence[float]) -> Iterator[float]:
     last = ledger.begun
-    for moment in (*moments, ledger.ended):
+    for moment in (*(one for one in moments if one < ledger.ended), ledger.ended):
         yield moment - last
         last = moment
