@@ -38,6 +38,9 @@ PATIENCE = 90.0
 #: How long a client rests between two requests, and after one that failed, in seconds.
 PAUSE, REST = 0.02, 0.1
 
+#: How long one rests that writes many documents at once, in seconds: each is a lot to replicate.
+BULK_REST = 0.1
+
 #: How many documents there are in a group, and in a batch.
 GROUP_SIZE, BATCH_SIZE = 60, 20
 
@@ -211,7 +214,8 @@ class Clients:
         try:
             while not self._stopping.is_set():
                 for entry in kind(asking, number):
-                    time.sleep(PAUSE if entry.good else REST)
+                    rest = BULK_REST if entry.kind == BULK else PAUSE
+                    time.sleep(rest if entry.good else REST)
         except BaseException as error:
             self._broken.append(error)
         finally:

@@ -42,8 +42,6 @@ def place(name: str) -> Iterator[ReplicaSet | None]:
         disk = None
         if name == "disk":
             disk = stack.enter_context(SmallDisk())
-            # NOTE: it writes its files more often, so that it notices soon.
-            options = ("--syncdelay", "2")
         elif name == "control":
             # NOTE: else what the frozen ones have not read yet would be sent ahead, and be kept.
             options = ("--setParameter", "oplogFetcherUsesExhaust=false")
