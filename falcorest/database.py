@@ -207,6 +207,9 @@ class Budget:
         self.spending = self.wrote = False
 
 
+#: Where it stands for how long a request has waited for its turn, in seconds.
+WAITED = "falcorest.waited"
+
 #: That of the request that is being served in this thread.
 BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
