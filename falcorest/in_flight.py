@@ -85,9 +85,11 @@ class InFlight:
             is_free = self._free > 0
             if is_free:
                 self._free -= 1
-        begun = monotonic()
-        if is_free or self._wait():
+        if not is_free:
+            begun = monotonic()
+            is_free = self._wait()
             req.env[WAITED] = monotonic() - begun
+        if is_free:
             req.env[_SLOT] = _Slot(self)
         else:
             refuse(resp)
