@@ -60,6 +60,7 @@ T = TypeVar("T")
 _DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, NotImplementedError, re.error)
 _RETRY_AFTER = {"Retry-After": "1"}
 _TOO_LATE = "The database didn't answer within the time limit."
+_WROTE = "The write was begun, or done, when the database failed. Read what became of it."
 _UNKNOWN = "The database didn't confirm the write in time. It may have happened."
 
 #: What MongoDB means by the error codes with which it refuses a write.
@@ -195,15 +196,19 @@ class Budget:
         left: What is left of it.
         outage: Knows whether waiting is in vain.
         spending: Whether the database is being asked just now.
+        wrote: Whether something was written that isn't undone any more.
     """
 
-    __slots__ = ("left", "limit", "outage", "spending")
+    __slots__ = ("left", "limit", "outage", "spending", "wrote")
 
     def __init__(self, limit: float, outage: Outage) -> None:
         self.limit = self.left = limit
         self.outage = outage
-        self.spending = False
+        self.spending = self.wrote = False
 
+
+#: Where it stands for how long a request has waited for its turn, in seconds.
+WAITED = "falcorest.waited"
 
 #: That of the request that is being served in this thread.
 BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
@@ -281,11 +286,15 @@ class Transactions:
 
         with self._database.client.start_session() as session:
             # NOTE: snapshot, so that what is counted is what is written, on shards too.
-            return session.with_transaction(
+            result = session.with_transaction(
                 joined,
                 read_concern=ReadConcern("snapshot"),
                 read_preference=ReadPreference.PRIMARY,
             )
+        budget = BUDGET.get()
+        if budget is not None:
+            budget.wrote = True
+        return result
 
 
 def operation(
@@ -322,13 +331,19 @@ def operation(
                         return function(*args, **kwargs)
                 if not budget.spending:
                     outage = budget.outage if write or asks_primary(first) else None
-                    return _spend(budget, limit, outage, function, *args, **kwargs)
+                    result = _spend(budget, limit, outage, function, *args, **kwargs)
                 # PERF: mostly, the time that this is a part of is no longer.
-                if limit >= budget.limit:
-                    return function(*args, **kwargs)
-                with pymongo.timeout(limit):
-                    return function(*args, **kwargs)
+                elif limit >= budget.limit:
+                    result = function(*args, **kwargs)
+                else:
+                    with pymongo.timeout(limit):
+                        result = function(*args, **kwargs)
+                if write and running is None:
+                    budget.wrote = True
+                return result
             except Exception as error:
+                if budget is not None and budget.wrote and running is None:
+                    _raise_after_write(error)
                 raise_ours(error, write=write, running=running)
                 raise
 
@@ -369,6 +384,14 @@ def _spend(
             outage.end(error, begun, for_all=for_all)
         # PERF: in a circle with its traceback, it would wait for the garbage collector.
         del error
+
+
+def _raise_after_write(error: Exception) -> None:
+    """Raise our exception where the database fails a request that has written before."""
+    if isinstance(error, Unavailable) or (
+        isinstance(error, _DRIVER_ERRORS) and isinstance(translate(error), Unavailable)
+    ):
+        raise _unavailable("write.outcome_unknown", _WROTE) from error
 
 
 class Translation:

@@ -103,6 +103,7 @@ CODES: dict[str, tuple[int, str]] = {
     "server.error": (500, "Something broke in the server; its log says what."),
     "http.error": (500, "An HTTP error without a slug of its own; `status` says which."),
     "database.unsupported": (501, "The database behind the server can't do this."),
+    "server.busy": (503, "The server has too much to do; nothing was done about the request."),
     "database.unavailable": (503, "The database can't be reached."),
     "auth.busy": (503, "Too many passwords are being checked at once."),
     "query.timeout": (503, "The database didn't answer within the time limit."),

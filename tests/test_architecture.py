@@ -43,9 +43,9 @@ ORDER = [
     *("finding", "paging", "service", "planning", "resource", "related", "reading", "nested"),
     *("returned", "references", "writing", "conditional", "tables", "formats", "lines"),
     *("imports", "responding", "views", "idempotency", "compression", "auth", "middleware"),
-    *("openapi", "api", "monitor", "probes", "catalog", "late_start", "cors", "server", "demo"),
-    *("gunicorn_worker", "runner", "scaffold", "indexing", "terminal", "index_report"),
-    *("routes", "targets", "cli"),
+    *("openapi", "api", "monitor", "probes", "in_flight", "catalog", "late_start", "cors"),
+    *("server", "demo", "granian_worker", "gunicorn_worker", "runner", "scaffold", "indexing"),
+    *("terminal", "index_report", "routes", "targets", "cli"),
 ]
 
 
