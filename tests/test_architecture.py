@@ -24,7 +24,8 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "preconditions", "preferences", "logs", "limits", "database", "bson_json"),
+    *("errors", "preconditions", "preferences", "logs", "limits", "database"),
+    *("concerns", "bson_json"),
     *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
