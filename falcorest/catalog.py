@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 
-from falcorest.concerns import MAJORITY, require_possible
+from falcorest.concerns import MAJORITY, require_confirmable
 from falcorest.database import PASSING, MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
 from falcorest.settings import EXTERNAL, Settings, is_resource_name
@@ -106,7 +106,7 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
     if problems:
         raise ConfigurationError(*problems)
     if not in_memory(database):
-        require_possible(database, settings.user_collection, _write_concerns(settings, database))
+        require_confirmable(database, settings.user_collection, _write_concerns(settings, database))
     return [
         Served(name, collection, bool(kind.sources), kind.transactional)
         for name, collection in sorted(named.items())

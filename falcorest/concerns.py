@@ -82,11 +82,7 @@ class Concerns:
         )
 
     def of_answers(self, collection: Any) -> Any:
-        """Return a collection as it is read from for an answer that writes nothing.
-
-        Raises:
-            ConfigurationError: No server could be read from so.
-        """
+        """Return a collection as it is read from for an answer that writes nothing."""
         if in_memory(collection.database):
             return collection
         preference, concern = collection.read_preference, collection.read_concern
@@ -99,16 +95,31 @@ class Concerns:
             )
         if self.read_concern is not None:
             concern = ReadConcern(self.read_concern)
-        if concern.level == "linearizable" and preference.mode:
-            chosen = READ_PREFERENCES[preference.mode]
-            raise ConfigurationError(
-                f"linearizable is read from the primary, and the read preference is {chosen}."
-            )
         return collection.with_options(
             read_preference=preference,
             read_concern=concern,
             write_concern=self._confirmed(collection),
         )
+
+    def require_possible(self, place: str, collection: Any) -> None:
+        """Refuse what no server could answer.
+
+        Args:
+            place: Where the read concern is said.
+            collection: Of the database.
+
+        Raises:
+            ConfigurationError: It names the place.
+        """
+        bound = self.of_answers(collection)
+        if in_memory(collection.database) or bound.read_concern.level != "linearizable":
+            return
+        if bound.read_preference.mode:
+            chosen = READ_PREFERENCES[bound.read_preference.mode]
+            raise ConfigurationError(
+                f"{place}: linearizable is read from the primary, and the read preference is "
+                f"{chosen}."
+            )
 
     def _confirmed(self, collection: Any) -> WriteConcern:
         said = collection.write_concern.document
@@ -180,7 +191,7 @@ def for_callers(collection: Any) -> Any:
     )
 
 
-def require_possible(database: MongoDatabase, name: str, said: Mapping[str, int | str]) -> None:
+def require_confirmable(database: MongoDatabase, name: str, said: Mapping[str, int | str]) -> None:
     """Refuse write concerns that a database can't meet, such as of more servers than it has.
 
     Args:

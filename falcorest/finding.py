@@ -117,11 +117,7 @@ class Finder:
         self.heed(Concerns())
 
     def heed(self, concerns: Concerns) -> None:
-        """Use the collection as it is said: for writes, unless :meth:`answering` is asked for.
-
-        Raises:
-            ConfigurationError: No server could be read from so.
-        """
+        """Use the collection as it is said: for writes, unless :meth:`answering` is asked for."""
         self.time_limit = concerns.limit(self._database)
         self._for_writes: Collection[Document] = concerns.of_writes(self._opened)
         self._for_answers: Collection[Document] = concerns.of_answers(self._opened)

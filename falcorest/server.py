@@ -167,10 +167,7 @@ def _check_concerns(settings: Settings, collection: Any) -> None:
         for name, own in settings.resources.items()
     }
     for where, concerns in said.items():
-        try:
-            concerns.of_answers(collection)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{where}: {error}") from error
+        concerns.require_possible(where, collection)
 
 
 def build_app(

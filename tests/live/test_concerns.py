@@ -1,0 +1,492 @@
+"""Where answers and writes read, how long a write waits, and what goes on without a primary."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from falcon import testing
+from marshmallow import fields as ma
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
+from pymongo.write_concern import WriteConcern
+
+from falcorest import Resource, ResourceView, Schema, fields, methods
+from falcorest import operators as ops
+from falcorest.auth import keys, users
+from falcorest.catalog import resolve_collections
+from falcorest.query import EVERYTHING
+from falcorest.server import build_app, open_database
+from falcorest.settings import ResourceSettings, Settings
+from tests.declared import DeclaredApi
+from tests.live.processes import eventually
+from tests.live.replicas import Trio
+from tests.support import SECRET, Api, assert_problem
+
+pytestmark = pytest.mark.live
+
+TIMEOUT_MS = 2000
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class Asked(CommandListener):
+    """Notes which servers are asked, and what."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any]] = []
+
+    def started(self, event: Any) -> None:
+        # NOTE: MongoDB is told by any server that a session is over.
+        if event.command_name not in {"endSessions", "hello"}:
+            self.sent.append((event.command_name, event.connection_id))
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    def failed(self, event: Any) -> None:
+        pass
+
+
+@dataclass
+class Door:
+    """One of the doors.
+
+    Attributes:
+        api: What is behind it.
+        url: Of the things.
+        database: Past the API, on the primary and unconfirmed.
+        primary: The address of the primary.
+        asked: Which servers falcorest asks.
+    """
+
+    api: Any
+    url: str
+    database: Any
+    primary: Any
+    asked: Asked = field(default_factory=Asked)
+
+    def __call__(
+        self,
+        method: str,
+        place: str = "",
+        body: Any = ...,
+        *,
+        media_type: str = "application/json",
+        **headers: str,
+    ) -> testing.Result:
+        """Send a request; ``if_match`` is the header ``If-Match``."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        raw = None
+        if body is not ...:
+            sent["Content-Type"] = media_type
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.asked.sent.clear()
+        result: testing.Result = self.api(method, self.url + place, raw=raw, headers=sent)
+        return result
+
+    def written(self, status: int, *request: Any, **more: Any) -> testing.Result:
+        """Send a request that writes, which may ask nobody but the primary."""
+        result = self(*request, **more)
+        assert result.status_code == status, result.text
+        assert [one for one in self.asked.sent if one[1] != self.primary] == []
+        return result
+
+    @property
+    def asks_primary(self) -> bool:
+        """Whether the last request asked nobody but the primary; else it never asked that."""
+        found = {address == self.primary for _, address in self.asked.sent}
+        assert len(found) == 1, self.asked.sent
+        return found.pop()
+
+
+class MakerSchema(Schema):
+    id = ma.String(attribute="_id")
+    name = ma.String()
+
+
+class ThingSchema(Schema):
+    id = ma.String(attribute="_id")
+    n = ma.Integer()
+    maker = fields.Reference("makers")
+
+
+class MadeThingSchema(Schema):
+    id = ma.String(attribute="_id")
+    n = ma.Integer()
+    maker = ma.String()
+
+
+OpenDoor = Callable[..., Door]
+
+
+@pytest.fixture
+def named(trio: Trio) -> Iterator[Any]:
+    """A database with two collections, of which all members know."""
+    client = trio.clients[0]
+    name = f"concerns_{uuid.uuid4().hex[:8]}"
+    database = client.get_database(name, write_concern=WriteConcern(3))
+    for collection in ("things", "makers"):
+        database.create_collection(collection)
+    yield client.get_database(name, write_concern=WriteConcern(1))
+    client.drop_database(name)
+
+
+def everywhere(database: Any, name: str, *documents: Any) -> None:
+    """Store documents on all members."""
+    database.get_collection(name, write_concern=WriteConcern(3)).insert_many(documents)
+
+
+@contextmanager
+def zero_code(trio: Trio, named: Any, options: str, **says: Any) -> Iterator[Door]:
+    flat = {name: says.pop(name) for name in [*says] if name in Settings.__dataclass_fields__}
+    resource = flat.pop("resource", {})
+    settings = Settings(
+        mongodb_uri=f"{trio.uri}{options}",
+        database=named.name,
+        collections_text="things:things,makers:makers",
+        jwt_secret_key=SECRET,
+        timeout_ms=TIMEOUT_MS,
+        resources={"things": ResourceSettings(**{**says, **resource})},
+        **flat,
+    )
+    asked = Asked()
+    monitor: Any = SimpleNamespace(listeners=[asked])
+    database = open_database(settings, monitor)
+    with database.client:
+        app = build_app(settings, database, resolve_collections(settings, database))
+        api = Api(app, database, settings)
+        yield Door(api, "/api/things", named, trio.primary, asked)
+
+
+@contextmanager
+def declared(
+    trio: Trio, named: Any, options: str, views: Mapping[str, Any], **says: Any
+) -> Iterator[Door]:
+    asked = Asked()
+    with MongoClient[dict[str, Any]](
+        f"{trio.uri}{options}", timeoutMS=TIMEOUT_MS, event_listeners=[asked]
+    ) as client:
+        api = DeclaredApi(client[named.name]).register(**views)
+        yield Door(api, "/things", named, trio.primary, asked)
+
+
+def view_of(**says: Any) -> type[ResourceView]:
+    said = {
+        "collection": "things",
+        "schema": MadeThingSchema,
+        "filters": {"n": [ops.Exact]},
+        **says,
+    }
+    kind = type("Things", (Resource,), said)
+    return type("View", (ResourceView,), {"resource": kind, "methods": methods.ALL})
+
+
+@pytest.fixture(params=["zero-code", "declared"])
+def open_door(request: pytest.FixtureRequest, trio: Trio, named: Any) -> Iterator[OpenDoor]:
+    """Open a door: options of the URI, and what the resource says."""
+    with ExitStack() as stack:
+
+        def open_door(options: str = "", **says: Any) -> Door:
+            if request.param == "zero-code":
+                return stack.enter_context(zero_code(trio, named, options, **says))
+            rules = says.pop("rules", None)
+            if rules is not None:
+                says |= {"schema": None, "filters": {}, "policy": rules}
+            return stack.enter_context(declared(trio, named, options, {"things": view_of(**says)}))
+
+        yield open_door
+
+
+# ------------------------------------------------------------------------------------- answers
+
+READS = ("", "/b", "?_count=exact", "?_count=capped", "?_limit=5")
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "primary"),
+    [
+        ("", {}, True),
+        ("", {"read_preference": "secondary"}, False),
+        ("", {"read_preference": "secondaryPreferred", "read_concern": "majority"}, False),
+        ("&readPreference=secondary", {}, False),
+        ("&readPreference=secondary", {"read_preference": "primary"}, True),
+        ("&readPreference=secondary", {"read_preference": "primaryPreferred"}, True),
+        ("", {"read_concern": "linearizable"}, True),
+    ],
+)
+def test_answers_are_read_where_it_is_allowed(
+    open_door: OpenDoor,
+    trio: Trio,
+    options: str,
+    says: dict[str, Any],
+    primary: bool,
+) -> None:
+    door = open_door(options, **says)
+    everywhere(door.database, "things", {"_id": "a", "n": 1})
+    for place in READS:
+        for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"accept": "text/csv"})):
+            result = door(method, place, **headers)
+            # NOTE: a CSV of one document there is not.
+            assert result.status_code in {200, 404, 406}, result.text
+            assert not door.asked.sent or door.asks_primary is primary, door.asked.sent
+    if says.get("read_concern") == "linearizable":
+        return
+    with trio.lagging():
+        door.database["things"].insert_one({"_id": "b", "n": 2})
+        assert door("GET", "/b").status_code == (200 if primary else 404)
+        assert ('"b"' in door("GET").text) is primary
+        assert door("GET", "?_count=exact").headers["x-total-count"] == str(1 + primary)
+
+
+def test_related_documents_are_read_where_their_own_resource_allows_it(
+    trio: Trio, named: Any
+) -> None:
+    everywhere(named, "makers", {"_id": "m", "name": "old"})
+    everywhere(named, "things", {"_id": "a", "maker": "m", "n": 1})
+    for things, makers in (("primary", "secondary"), ("secondary", "primary")):
+        kind = type(
+            "Makers",
+            (Resource,),
+            {"collection": "makers", "schema": MakerSchema, "read_preference": makers},
+        )
+        view = view_of(
+            schema=ThingSchema, related_resources={"maker": kind}, read_preference=things
+        )
+        with declared(trio, named, "", {"things": view}) as door, trio.lagging():
+            named["makers"].update_one({"_id": "m"}, {"$set": {"name": "new"}})
+            named["things"].update_one({"_id": "a"}, {"$inc": {"n": 1}})
+            shown = door("GET", "/a").json
+            assert shown["maker"]["name"] == ("new" if makers == "primary" else "old")
+            # What a write shows is read from the primary, all of it.
+            written = door.written(200, "PATCH", "/a", {"n": 10}).json
+            assert written == {"id": "a", "n": 10, "maker": {"id": "m", "name": "new"}}
+        named["makers"].with_options(write_concern=WriteConcern(3)).update_one(
+            {"_id": "m"}, {"$set": {"name": "old"}}
+        )
+
+
+def test_a_reverse_relation_is_read_where_the_related_resource_allows_it(
+    trio: Trio, named: Any
+) -> None:
+    everywhere(named, "makers", {"_id": "m", "name": "M"})
+    everywhere(named, "things", {"_id": "a", "maker": "m", "n": 1})
+    for things in ("primary", "secondary"):
+
+        class MakerWithThings(MakerSchema):
+            pass
+
+        inner = type(
+            "Things",
+            (Resource,),
+            {"collection": "things", "schema": MadeThingSchema, "read_preference": things},
+        )
+        kind = type(
+            "Makers",
+            (Resource,),
+            {
+                "collection": "makers",
+                "schema": MakerWithThings,
+                "related_resources": {"things": inner},
+                "related_resources_hints": {"things": "maker"},
+                "fields": ["id", "things"],
+            },
+        )
+        view = type("View", (ResourceView,), {"resource": kind, "methods": methods.ALL})
+        with declared(trio, named, "", {"makers": view}) as door, trio.lagging():
+            door.url = "/makers"
+            new = f"new-{things}"
+            named["things"].insert_one({"_id": new, "maker": "m", "n": 2})
+            shown = [one["id"] for one in door("GET", "/m").json["things"]]
+            assert (new in shown) is (things == "primary")
+            written = door.written(200, "PATCH", "/m", {"name": "N"}).json
+            assert new in [one["id"] for one in written["things"]]
+
+
+def test_a_description_looks_at_documents_where_it_is_allowed(trio: Trio, named: Any) -> None:
+    everywhere(named, "things", {"_id": "a", "n": 1})
+    with zero_code(trio, named, "", read_preference="secondary") as door:
+        door.url = ""
+        assert door("GET", "/openapi.json").status_code == 200
+        assert ("find", trio.primary) not in [one for one in door.asked.sent if one[0] == "find"][
+            :1
+        ]
+
+
+def test_pages_are_read_where_it_is_allowed(open_door: OpenDoor) -> None:
+    door = open_door(read_preference="secondary")
+    everywhere(door.database, "things", *({"_id": f"t{n}", "n": n % 3} for n in range(9)))
+    place = "?_limit=2"
+    seen: list[str] = []
+    for _ in range(20):
+        result = door("GET", place)
+        assert result.status_code == 200, result.text
+        assert not door.asks_primary
+        body = result.json
+        seen += [one.get("id") or one["_id"] for one in (body["data"] if "data" in body else body)]
+        links = result.headers.get("link", "")
+        following = [one for one in links.split(", ") if 'rel="next"' in one]
+        if not following:
+            break
+        place = following[0].partition(">")[0].partition("things")[2]
+    assert sorted(seen) == sorted(f"t{n}" for n in range(9))
+
+
+# -------------------------------------------------------------------------------------- writes
+
+SAYS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "version": {"version_field": "v"},
+    "index": {"require_index": True},
+    "rows": {"rules": {"rows": {"public": {"n": {"$gte": 0}}}, "readonly": ["made"]}},
+    "no transactions": {"transactional": False},
+}
+
+
+@pytest.mark.parametrize("says", SAYS)
+def test_a_write_reads_from_the_primary(open_door: OpenDoor, trio: Trio, says: str) -> None:
+    """Whatever is said, and though the secondaries know nothing of it."""
+    door = open_door("&readPreference=secondary&readConcernLevel=available&w=1", **SAYS[says])
+    # Without a schema, both doors say the same.
+    plain = door.url != "/things" or says == "rows"
+    done = 204 if plain else 200
+    identity = "_id" if plain else "id"
+    representation = {"prefer": "return=representation"}
+    with trio.lagging():
+        door.written(201, "POST", "", {identity: "b", "n": 1})
+        assert door("GET", "/b").status_code == 404
+        door.written(409, "POST", "", {identity: "b", "n": 1})
+        door.written(done, "PATCH", "/b", {"n": 2})
+        door.written(done, "PATCH", "/b", {"n": 3}, media_type=MERGE)
+        patch = [{"op": "test", "path": "/n", "value": 3}, {"op": "add", "path": "/n", "value": 4}]
+        door.written(done, "PATCH", "/b", patch, media_type=JSON_PATCH)
+        result = door.written(200, "PATCH", "/b", {"n": 5}, **representation)
+        assert result.json["n"] == 5
+        tag = result.headers["etag"]
+        result = door.written(200, "PATCH", "/b", {"n": 6}, if_match=tag, **representation)
+        assert result.json["n"] == 6
+        door.written(412, "PATCH", "/b", {"n": 7}, if_match=tag)
+        tag = result.headers["etag"]
+        result = door.written(200, "PUT", "/b", {"n": 8}, if_match=tag, **representation)
+        assert result.json["n"] == 8
+        bulk = {"$set": {"n": 9}} if plain else {"n": 9}
+        result = door.written(200, "PATCH", "?n=[int].8" if plain else "?n=8", bulk)
+        assert 1 in result.json.values()
+        door.written(201, "POST", "", [{identity: "c", "n": 11}, {identity: "d", "n": 11}])
+        lines = b'{"%s": "e", "n": 12}\n{"%s": "c"}\n' % ((identity.encode(),) * 2)
+        result = door.written(200, "POST", "", lines, media_type="application/x-ndjson")
+        assert result.json["inserted"] == 1
+        door.written(200, "DELETE", "?n=[int].11" if plain else "?n=11")
+        if plain:
+            door.written(201, "PUT", "/f", {"n": 1}, if_none_match="*")
+            door.written(412, "PUT", "/f", {"n": 1}, if_none_match="*")
+        door.written(204, "DELETE", "/b")
+        door.written(404, "DELETE", "/b")
+    for replayed in (None, "true") if says != "no transactions" else ():
+        result = door.written(201, "POST", "", {identity: "g", "n": 1}, idempotency_key="k")
+        assert result.headers.get("idempotency-replayed") == replayed
+
+
+def test_a_stale_tag_is_refused(open_door: OpenDoor, trio: Trio) -> None:
+    door = open_door(read_preference="secondary", write_concern=1)
+    everywhere(door.database, "things", {"_id": "a", "n": 1})
+    with trio.lagging():
+        door.database["things"].update_one({"_id": "a"}, {"$set": {"n": 2}})
+        answer = door("GET", "/a")
+        assert answer.json["n"] == 1
+        tag = answer.headers["etag"]
+        assert_problem(door("PATCH", "/a", {"n": 3}, if_match=tag), 412, "precondition.failed")
+        assert door("GET", "/a", if_none_match=tag).status_code == 304
+    assert eventually(lambda: door("GET", "/a").json["n"] == 2)
+
+
+def test_hooks_read_for_a_write_from_the_primary(trio: Trio, named: Any) -> None:
+    class Hooked(Resource):
+        collection = "things"
+        schema = ThingSchema
+        filters = {"n": [ops.Exact]}
+        read_preference = "secondary"
+        write_concern = 1
+
+        def has_change_permission(self, req: Any, document: Any) -> bool:
+            return bool(document["n"] < 100)
+
+        def get_object(self, id: Any, query: Any = EVERYTHING) -> Any:
+            found = super().get_object(id, query)
+            # NOTE: a write in the midst of a request that reads.
+            if self.view_method is methods.Fetch:
+                self.service.update(id, {"$inc": {"n": 1000}})
+                self.service.modify(id, {"$inc": {"n": -1000}})
+            return found
+
+    saving = view_of(schema=ThingSchema)
+    saving.resource = type(
+        "Saving",
+        (Resource,),
+        {
+            "collection": "things",
+            "schema": ThingSchema,
+            "read_preference": "secondary",
+            "write_concern": 1,
+            "related_resources": {
+                "maker": type(
+                    "Makers",
+                    (Resource,),
+                    {
+                        "collection": "makers",
+                        "schema": MakerSchema,
+                        "read_preference": "secondary",
+                    },
+                )
+            },
+            "save_related_fields": ["maker"],
+        },
+    )
+    hooked = type("View", (ResourceView,), {"resource": Hooked, "methods": methods.ALL})
+    with declared(trio, named, "", {"things": saving, "hooked": hooked}) as door:
+        everywhere(named, "things", {"_id": "a", "n": 1})
+        with trio.lagging():
+            maker = {"id": "m", "name": "M"}
+            result = door.written(201, "POST", "", {"id": "b", "n": 1, "maker": maker})
+            assert result.json["maker"] == maker
+            maker["name"] = "N"
+            result = door.written(200, "PATCH", "/b", {"maker": maker})
+            assert result.json["maker"] == maker
+            door.url = "/hooked"
+            door.written(200, "PATCH", "/b", {"n": 99})
+            door.written(200, "PATCH", "?n=99", {"n": 100})
+            door.written(403, "PATCH", "/b", {"n": 5})
+            door.written(403, "PATCH", "?n=100", {"n": 5})
+            assert door("GET", "/a").status_code == 200
+            updates = [one for one in door.asked.sent if one[0] in {"update", "findAndModify"}]
+            assert len(updates) == 2
+            assert {address for _, address in updates} == {trio.primary}
+    assert named["things"].find_one("a") == {"_id": "a", "n": 1}
+
+
+def test_callers_are_known_by_the_primary(trio: Trio, named: Any) -> None:
+    options = "&readPreference=secondary&w=1"
+    said = {"authentication": ["api-key", "basic", "bearer"], "registration": "open"}
+    with zero_code(trio, named, options, **said) as door, trio.lagging():
+        api = door.api
+        key = keys.create_key(api.database[keys.COLLECTION], "ada")
+        person = {"username": "ada", "password": "correct horse"}
+        assert api("POST", "/register", person, token=None).status_code == 201
+        assert_problem(api("POST", "/register", person, token=None), 409, "document.duplicate")
+        assert api("POST", "/login", person, token=None).status_code == 200
+        assert api("GET", "/me", token=None, headers={"X-API-Key": key}).status_code == 200
+        collection = api.database[api.settings.user_collection]
+        users.change_password(collection, "ada", "another one")
+        assert api("POST", "/login", person, token=None).status_code == 401
+        assert [one["username"] for one in users.list_users(collection)] == ["ada"]
+        (found,) = keys.list_keys(api.database[keys.COLLECTION])
+        keys.delete_key(api.database[keys.COLLECTION], found["_id"][:8])
+        assert api("GET", "/me", token=None, headers={"X-API-Key": key}).status_code == 401
+        users.delete_user(collection, "ada")
+        assert {address for _, address in door.asked.sent} <= {trio.primary}
