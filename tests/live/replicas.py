@@ -111,6 +111,8 @@ def trio_in(folder: Path, mongod: Path) -> Iterator[Trio]:
             stack.enter_context(MongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true"))
             for port in ports
         ]
+        for client in clients:
+            client.admin.command("ping")
         members = [
             {"_id": number, "host": f"127.0.0.1:{port}", "priority": int(number == 0)}
             for number, port in enumerate(ports)
