@@ -234,7 +234,8 @@ class Pager(Finder):
         A whole order is where it costs nothing, and where there is no such index, so that pages
         wouldn't fit together otherwise.
         """
-        if in_memory(self._database):
+        # NOTE: what a sort leaves open is in another order on each server.
+        if in_memory(self._database) or self.collection.read_preference.mode:
             return None
         known = self._indexes
         if monotonic() >= known.until:
@@ -264,7 +265,7 @@ class Pager(Finder):
         """Note the indexes of the collection; None for a view, which has none."""
         indexes: list[Index] | None = None
         try:
-            found = [Index.of(one) for one in self._described_indexes()]
+            found = [Index.of(one) for one in self.collection.list_indexes()]
         except OperationFailure as error:
             if error.timeout:
                 raise
@@ -272,14 +273,6 @@ class Pager(Finder):
             indexes = [index for index in found if index is not None]
         known.found = indexes, {}
         known.until = monotonic() + INDEX_SECONDS
-
-    def _described_indexes(self) -> Iterator[Mapping[str, Any]]:
-        preference = self.collection.read_preference
-        if not preference.mode:
-            return self.collection.list_indexes()
-        # NOTE: the driver's own method asks the primary, whether there is one or not.
-        name = self.collection.name
-        return self._database.cursor_command("listIndexes", name, read_preference=preference)
 
     # --------------------------------------------------------------------------------- counts
 
