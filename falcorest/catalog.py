@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 
+from falcorest.concerns import MAJORITY, require_confirmable
 from falcorest.database import PASSING, MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
 from falcorest.settings import EXTERNAL, Settings, is_resource_name
@@ -104,11 +105,24 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
     )
     if problems:
         raise ConfigurationError(*problems)
+    if not in_memory(database):
+        require_confirmable(database, settings.user_collection, _write_concerns(settings, database))
     return [
         Served(name, collection, bool(kind.sources), kind.transactional)
         for name, collection in sorted(named.items())
         for kind in [found.get(collection, Found())]
     ]
+
+
+def _write_concerns(settings: Settings, database: MongoDatabase) -> dict[str, int | str]:
+    """Return how writes are confirmed, by where that is said."""
+    w = database.write_concern.document.get("w", MAJORITY)
+    place = "FALCOREST_WRITE_CONCERN" if str(w) == settings.write_concern else "MONGODB_URI"
+    return {place: w} | {
+        f"falcorest.toml: resources.{name}.write_concern": own.write_concern
+        for name, own in settings.resources.items()
+        if own.write_concern is not None
+    }
 
 
 def _provide(

@@ -38,6 +38,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
 
 from falcorest.errors import (
     ConfigurationError,
@@ -95,7 +96,12 @@ _NOT_ALLOWED = {13, 18, 8000}
 
 
 def connect(
-    uri: str, name: str | None, *, timeout_ms: int, listeners: Sequence[Any] = ()
+    uri: str,
+    name: str | None,
+    *,
+    timeout_ms: int,
+    listeners: Sequence[Any] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> MongoDatabase:
     """Return a database; nothing is sent to it yet.
 
@@ -105,6 +111,7 @@ def connect(
         timeout_ms: How long to wait for the database, in milliseconds. ``socketTimeoutMS`` and
             the like in the URI win.
         listeners: Told of what the client does, see :mod:`pymongo.monitoring`.
+        options: Further ones of the client, by their names in a URI. Those in the URI win.
 
     Raises:
         ConfigurationError: The URI is malformed, or no database is named.
@@ -112,14 +119,17 @@ def connect(
     if uri.startswith("mongomock://"):
         return _mock_client()[name or "falcorest"]
     given = {option.lower() for option, _ in parse_qsl(urlsplit(uri).query)}
-    options: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "appname": "falcorest",
-        "connectTimeoutMS": timeout_ms,
+        # NOTE: so long, and one heartbeat more, a server that has frozen is asked like any other.
+        "connectTimeoutMS": min(timeout_ms, 2000),
+        "heartbeatFrequencyMS": 1000,
         "serverSelectionTimeoutMS": timeout_ms,
         "socketTimeoutMS": timeout_ms,
         "waitQueueTimeoutMS": timeout_ms,
+        **(options or {}),
     }
-    ours = {option: value for option, value in options.items() if option.lower() not in given}
+    ours = {option: value for option, value in usual.items() if option.lower() not in given}
     try:
         # NOTE: what values are in Python is our own affair, whatever the URI says of it.
         client: MongoClient[dict[str, Any]] = MongoClient(
@@ -249,7 +259,9 @@ class Transactions:
         running = self._running.get()
         return None if running is None else running.session
 
-    def run(self, work: Callable[[ClientSession | None], T]) -> T:
+    def run(
+        self, work: Callable[[ClientSession | None], T], write_concern: WriteConcern | None = None
+    ) -> T:
         """Run work, in a transaction where there are any; an exception in it undoes all of it.
 
         Within work that is being run already, it becomes a part of that.
@@ -257,6 +269,7 @@ class Transactions:
         Args:
             work: Gets the session to pass to every operation, None without transactions. It
                 may be called again when the transaction met another one.
+            write_concern: What confirms it, unless it becomes a part of another one.
 
         Raises:
             Conflict: It met others for too long.
@@ -289,6 +302,7 @@ class Transactions:
             result = session.with_transaction(
                 joined,
                 read_concern=ReadConcern("snapshot"),
+                write_concern=write_concern,
                 read_preference=ReadPreference.PRIMARY,
             )
         budget = BUDGET.get()

@@ -54,6 +54,7 @@ def find_at_once(
     except (AutoReconnect, OperationFailure) as error:
         # NOTE: the driver sends a command once. It asks for a cursor again where that helps.
         passing = isinstance(error, AutoReconnect) or error.code in PASSING
+        passing = passing and database.client.options.retry_reads
         if session or not passing or isinstance(error, ServerSelectionTimeoutError):
             raise
         return None

@@ -86,7 +86,8 @@ class Middleware:
                 given.require_of_list()
         dialect = view.dialect
         assert dialect is not None
-        work = Writer(view.resource(req, method, view.service), view)
+        service = view.service if method.writes else view.answering
+        work = Writer(view.resource(req, method, service), view)
         query = EVERYTHING
         if method is List:
             query = dialect.parse_list(req.query_string)

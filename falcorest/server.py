@@ -27,6 +27,8 @@ from falcorest.auth.keys import COLLECTION as KEYS
 from falcorest.auth.views import LoginView, MeView, RegisterView
 from falcorest.catalog import Served, Unreachable, resolve_collections
 from falcorest.compression import Compression
+from falcorest.concerns import NAMES as CONCERNS
+from falcorest.concerns import READ_PREFERENCES, Concerns
 from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
@@ -132,12 +134,44 @@ def open_database(settings: Settings, monitor: Monitor | None = None) -> MongoDa
     if settings.engine != EXTERNAL:
         name = name or DEFAULT_DATABASE
     assert uri is not None
-    database = connect(uri, name, timeout_ms=settings.timeout_ms, listeners=listeners)
+    options = client_options(settings)
+    database = connect(
+        uri, name, timeout_ms=settings.timeout_ms, listeners=listeners, options=options
+    )
     try:
-        database[settings.user_collection]
+        users = database[settings.user_collection]
     except InvalidName as error:
         raise ConfigurationError(f"MANGO_USER_COLLECTION: {error}.") from error
+    _check_concerns(settings, users)
     return database
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return what the settings say of the driver's client, by the names that a URI has for it."""
+    options: dict[str, Any] = {
+        "w": settings.write_concern,
+        "wTimeoutMS": settings.timeout_ms,
+        "retryReads": settings.retries,
+        "retryWrites": settings.retries,
+        # NOTE: 0 is any number, and a request takes one at a time.
+        "maxPoolSize": settings.pool_size or 0,
+    }
+    if settings.read_concern is not None:
+        options["readConcernLevel"] = settings.read_concern
+    if settings.read_preference != READ_PREFERENCES[0]:
+        options["readPreference"] = settings.read_preference
+    return options
+
+
+def _check_concerns(settings: Settings, collection: Any) -> None:
+    """Refuse what is said of reading, here and in the URI, where it can't be together."""
+    place = "MONGODB_URI" if settings.read_concern is None else "FALCOREST_READ_CONCERN"
+    said = {place: Concerns()} | {
+        f"falcorest.toml: resources.{name}.read_concern": own.concerns
+        for name, own in settings.resources.items()
+    }
+    for where, concerns in said.items():
+        concerns.require_possible(where, collection)
 
 
 def build_app(
@@ -235,6 +269,7 @@ def compile_view(
         "require_if_match": _first(own.require_if_match, settings.require_if_match),
         "cache_control": _first(own.cache_control, settings.cache_control) or None,
         "version_field": own.version_field,
+        **{name: getattr(own, name) for name in CONCERNS},
         "indexes": own.indexes,
     }
     resource = type(f"{served.name}Resource", (Resource,), {**attributes, "policy": own.rules})

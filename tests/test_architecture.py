@@ -25,17 +25,8 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 #: A module imports only from those before it.
 ORDER = [
     *("errors", "preconditions", "preferences", "logs", "limits", "outage", "database"),
-    *(
-        "bson_json",
-        "patches",
-        "fields",
-        "schema",
-        "query",
-        "memory",
-        "keyset",
-        "commands",
-        "metrics",
-    ),
+    *("concerns", "bson_json"),
+    *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "generator", "serializer", "loader", "attributes", "naming"),
