@@ -32,6 +32,7 @@ def mongod_process(mongod: Path, tmp_path: Path) -> Iterator[tuple[psutil.Proces
 @contextmanager
 def frozen(process: psutil.Process) -> Iterator[None]:
     process.send_signal(signal.SIGSTOP)
+    assert eventually(lambda: process.status() == psutil.STATUS_STOPPED)
     try:
         yield
     finally:
