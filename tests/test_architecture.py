@@ -24,10 +24,10 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "preconditions", "preferences", "logs", "limits", "database", "bson_json"),
-    *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
-    *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
-    *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
+    *("errors", "preconditions", "preferences", "logs", "limits", "connections", "database"),
+    *("bson_json", "patches", "fields", "schema", "query", "memory", "keyset", "commands"),
+    *("metrics", "operators", "hints", "updates", "methods", "caller", "paths", "protection"),
+    *("rows", "policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "generator", "serializer", "loader", "attributes", "naming"),
     *("filtering", "selecting", "stored", "declaration", "bodies", "streams", "find_command"),
     *("finding", "paging", "service", "planning", "resource", "related", "reading", "nested"),
