@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import marshmallow
 
+from falcorest.concerns import NAMES, Concerns, concerns_of
 from falcorest.errors import ConfigurationError
 from falcorest.indexes import Index, read_indexes
 from falcorest.operators import Operator
@@ -58,6 +59,16 @@ class Attributes:
             :data:`falcorest.policy.RULES`; stored names. With a schema, ``hidden`` and
             ``readonly`` aren't said here, but by what is in it, ``load_only`` and ``dump_only``.
         indexes: What ``falcorest indexes`` compares with the database, and builds; stored names.
+        read_preference: Which servers of a replica set answers are read from: ``"primary"``,
+            ``"primaryPreferred"``, ``"secondary"``, ``"secondaryPreferred"`` or ``"nearest"``.
+            This and the next two are as the database has them unless given.
+        read_concern: How certain it is what they are read from: ``"local"``, ``"available"``,
+            ``"majority"`` or ``"linearizable"``.
+        write_concern: How many servers have a write before it is confirmed: ``"majority"``, a
+            number, or a name that the replica set has for some. ``"majority"`` where nobody,
+            the database included, says anything.
+        timeout_ms: How long a request waits for the database, in milliseconds; as long as the
+            database's client does unless given.
     """
 
     collection: ClassVar[str | None] = None
@@ -85,12 +96,17 @@ class Attributes:
     cache_control: ClassVar[str | None] = "no-cache"
     policy: ClassVar[Mapping[str, Any]] = {}
     indexes: ClassVar[Sequence[Any]] = ()
+    read_preference: ClassVar[str | None] = None
+    read_concern: ClassVar[str | None] = None
+    write_concern: ClassVar[int | str | None] = None
+    timeout_ms: ClassVar[int | None] = None
 
     #: The hooks and permissions that are the author's own.
     overridden: ClassVar[frozenset[str]] = frozenset()
     #: What the class says, checked and compiled.
     declaration: ClassVar[Any] = None
     _policy: ClassVar[Policy | None] = None
+    _concerns: ClassVar[Concerns | None] = None
 
     @classmethod
     def compiled_policy(cls) -> Policy:
@@ -105,6 +121,18 @@ class Attributes:
             if cls.version_field is not None and not has_schema(cls):
                 rules = {**rules, "readonly": [*rules.get("readonly", ()), cls.version_field]}
             made = cls._policy = Policy.of(rules, cls.bulk_update_limit)
+        return made
+
+    @classmethod
+    def compiled_concerns(cls) -> Concerns:
+        """Return how the class wants its collection to be used.
+
+        Raises:
+            ConfigurationError: It can't be; a line for each problem.
+        """
+        made: Concerns | None = vars(cls).get("_concerns")
+        if made is None:
+            made = cls._concerns = concerns_of({name: getattr(cls, name) for name in NAMES})
         return made
 
     @classmethod
@@ -151,6 +179,10 @@ ATTRIBUTES: dict[str, tuple[tuple[type, ...], str]] = {
     "cache_control": _TEXT,
     "policy": _DICT,
     "indexes": ((list, tuple), "a list of indexes"),
+    "read_preference": _TEXT,
+    "read_concern": _TEXT,
+    "write_concern": ((int, str, type(None)), "a whole number or a string"),
+    "timeout_ms": _LIMIT,
 }
 
 
@@ -196,6 +228,12 @@ def check_attributes(resource: type[Any]) -> None:
     except ConfigurationError as error:
         raise ConfigurationError(
             *(f"{resource.__name__}.policy: {problem}" for problem in error.problems)
+        ) from error
+    try:
+        resource.compiled_concerns()
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            *(f"{resource.__name__}.{problem}" for problem in error.problems)
         ) from error
     try:
         resource.compiled_indexes()

@@ -9,11 +9,16 @@ from typing import Any
 
 from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 
-from falcorest.database import MongoDatabase, in_memory
+from falcorest.concerns import MAJORITY, require_confirmable
+from falcorest.database import PASSING, MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
 from falcorest.settings import EXTERNAL, Settings, is_resource_name
 
 _SYSTEM_DATABASES = {"admin", "config", "local"}
+
+
+class Unreachable(ConfigurationError):
+    """The database can't be reached, so that it isn't known what is in it."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,24 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
     )
     if problems:
         raise ConfigurationError(*problems)
+    if not in_memory(database):
+        require_confirmable(database, settings.user_collection, _write_concerns(settings, database))
     return [
         Served(name, collection, bool(kind.sources), kind.transactional)
         for name, collection in sorted(named.items())
         for kind in [found.get(collection, Found())]
     ]
+
+
+def _write_concerns(settings: Settings, database: MongoDatabase) -> dict[str, int | str]:
+    """Return how writes are confirmed, by where that is said."""
+    w = database.write_concern.document.get("w", MAJORITY)
+    place = "FALCOREST_WRITE_CONCERN" if str(w) == settings.write_concern else "MONGODB_URI"
+    return {place: w} | {
+        f"falcorest.toml: resources.{name}.write_concern": own.write_concern
+        for name, own in settings.resources.items()
+        if own.write_concern is not None
+    }
 
 
 def _provide(
@@ -141,7 +159,8 @@ def find_collections(database: MongoDatabase) -> dict[str, Found]:
     """Return what is in a database, by name.
 
     Raises:
-        ConfigurationError: The database can't be reached, or doesn't let us in.
+        Unreachable: The database can't be reached.
+        ConfigurationError: It doesn't let us in.
     """
     try:
         if in_memory(database):
@@ -150,10 +169,11 @@ def find_collections(database: MongoDatabase) -> dict[str, Found]:
         return {info["name"]: _found(info) for info in listed}
     except OperationFailure as error:
         message = (error.details or {}).get("errmsg", error)
-        raise ConfigurationError(f"MONGODB_URI: the database refuses: {message}") from error
+        kind = Unreachable if error.code in PASSING or error.timeout else ConfigurationError
+        raise kind(f"MONGODB_URI: the database refuses: {message}") from error
     except PyMongoError as error:
         reason = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
-        raise ConfigurationError(f"MONGODB_URI: the database can't be reached: {reason}") from error
+        raise Unreachable(f"MONGODB_URI: the database can't be reached: {reason}") from error
 
 
 def _found(info: Mapping[str, Any]) -> Found:

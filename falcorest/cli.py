@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from falcorest import __version__, auth
 from falcorest.auth.keys import COLLECTION as KEYS
-from falcorest.catalog import resolve_collections
+from falcorest.catalog import Served, Unreachable, resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.embedded import Engine, engine, secret
 from falcorest.errors import ConfigurationError, Problem
@@ -37,7 +37,7 @@ from falcorest.runner import SERVERS, Run, check_run, loader, prepare, run_serve
 from falcorest.server import build_app, open_database, with_secret
 from falcorest.settings import EMBEDDED, IN_MEMORY, Settings, load_settings
 from falcorest.targets import load_views, views_of
-from falcorest.terminal import resources, show, welcome, where
+from falcorest.terminal import resources, show, welcome, welcome_late, where
 
 T = TypeVar("T")
 
@@ -153,8 +153,14 @@ def serve(
     with _opened(settings, serving=True) as (settings, running):
         settings = with_secret(settings)
         with _connected(settings) as database:
-            served = prepare(settings, database, demo=demo)
-            shown = welcome(settings, running, run, served, database)
+            served: list[Served] | Unreachable
+            try:
+                served = prepare(settings, database, demo=demo)
+                shown = welcome(settings, running, run, served, database)
+            except Unreachable as error:
+                if demo:
+                    raise
+                served, shown = error, welcome_late(settings, run, error)
         load = loader(settings, served, demo=demo)
 
         def ready() -> None:

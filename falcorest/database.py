@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
+from types import FrameType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -37,6 +38,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
 
 from falcorest.errors import (
     ConfigurationError,
@@ -49,6 +51,7 @@ from falcorest.errors import (
     Unavailable,
     WriteRefused,
 )
+from falcorest.outage import Outage
 
 MongoDatabase: TypeAlias = Database[dict[str, Any]]
 P = ParamSpec("P")
@@ -57,6 +60,9 @@ T = TypeVar("T")
 # NOTE: the last two are what mongomock raises: for what it lacks, and for a pattern.
 _DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, NotImplementedError, re.error)
 _RETRY_AFTER = {"Retry-After": "1"}
+_TOO_LATE = "The database didn't answer within the time limit."
+_WROTE = "The write was begun, or done, when the database failed. Read what became of it."
+_UNKNOWN = "The database didn't confirm the write in time. It may have happened."
 
 #: What MongoDB means by the error codes with which it refuses a write.
 _REFUSALS = {
@@ -76,14 +82,26 @@ WRITE_CONFLICT = 112
 # NOTE: a cursor that is gone or was killed, and an operation that was.
 _BROKEN_OFF = {43, 237, 11601}
 
+#: What MongoDB says where it may be asked again: of a server that was not reached, or that isn't
+#: the primary any more, in the middle of an operation or before it.
+#: Source: https://github.com/mongodb/specifications/tree/master/source/retryable-writes
+PASSING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
 _TIMED_OUT = {50, 262, 202}
+# NOTE: of these, a server doesn't tell whether another one has done it.
+_LEFT_OPEN = PASSING | {202}
 _NOT_ALLOWED = {13, 18, 8000}
 
 
 def connect(
-    uri: str, name: str | None, *, timeout_ms: int, listeners: Sequence[Any] = ()
+    uri: str,
+    name: str | None,
+    *,
+    timeout_ms: int,
+    listeners: Sequence[Any] = (),
+    options: Mapping[str, Any] | None = None,
 ) -> MongoDatabase:
     """Return a database; nothing is sent to it yet.
 
@@ -93,6 +111,7 @@ def connect(
         timeout_ms: How long to wait for the database, in milliseconds. ``socketTimeoutMS`` and
             the like in the URI win.
         listeners: Told of what the client does, see :mod:`pymongo.monitoring`.
+        options: Further ones of the client, by their names in a URI. Those in the URI win.
 
     Raises:
         ConfigurationError: The URI is malformed, or no database is named.
@@ -100,14 +119,17 @@ def connect(
     if uri.startswith("mongomock://"):
         return _mock_client()[name or "falcorest"]
     given = {option.lower() for option, _ in parse_qsl(urlsplit(uri).query)}
-    options: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "appname": "falcorest",
-        "connectTimeoutMS": timeout_ms,
+        # NOTE: so long, and one heartbeat more, a server that has frozen is asked like any other.
+        "connectTimeoutMS": min(timeout_ms, 2000),
+        "heartbeatFrequencyMS": 1000,
         "serverSelectionTimeoutMS": timeout_ms,
         "socketTimeoutMS": timeout_ms,
         "waitQueueTimeoutMS": timeout_ms,
+        **(options or {}),
     }
-    ours = {option: value for option, value in options.items() if option.lower() not in given}
+    ours = {option: value for option, value in usual.items() if option.lower() not in given}
     try:
         # NOTE: what values are in Python is our own affair, whatever the URI says of it.
         client: MongoClient[dict[str, Any]] = MongoClient(
@@ -176,6 +198,32 @@ class Running:
     refusal: FalcorestError | None = None
 
 
+class Budget:
+    """How long one request may wait for the database, in all that it asks of it.
+
+    Attributes:
+        limit: What it began with, in seconds.
+        left: What is left of it.
+        outage: Knows whether waiting is in vain.
+        spending: Whether the database is being asked just now.
+        wrote: Whether something was written that isn't undone any more.
+    """
+
+    __slots__ = ("left", "limit", "outage", "spending", "wrote")
+
+    def __init__(self, limit: float, outage: Outage) -> None:
+        self.limit = self.left = limit
+        self.outage = outage
+        self.spending = self.wrote = False
+
+
+#: Where it stands for how long a request has waited for its turn, in seconds.
+WAITED = "falcorest.waited"
+
+#: That of the request that is being served in this thread.
+BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
 class Transactions:
     """Runs several operations as one, where the database can.
 
@@ -187,6 +235,7 @@ class Transactions:
     def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
         self._database = database
         self._wanted = wanted
+        self.outage = Outage(database.client)
         self._running: ContextVar[Running | None] = ContextVar("running", default=None)
 
     @functools.cached_property
@@ -195,7 +244,9 @@ class Transactions:
         if not self._wanted or in_memory(self._database):
             return False
         hello = self._database.client.admin.command("hello")
-        return "setName" in hello or hello.get("msg") == "isdbgrid"
+        # NOTE: a member of a replica set that is still to be initiated has no name of it yet.
+        names = {"setName", "isreplicaset"}
+        return not names.isdisjoint(hello) or hello.get("msg") == "isdbgrid"
 
     @property
     def running(self) -> Running | None:
@@ -208,7 +259,9 @@ class Transactions:
         running = self._running.get()
         return None if running is None else running.session
 
-    def run(self, work: Callable[[ClientSession | None], T]) -> T:
+    def run(
+        self, work: Callable[[ClientSession | None], T], write_concern: WriteConcern | None = None
+    ) -> T:
         """Run work, in a transaction where there are any; an exception in it undoes all of it.
 
         Within work that is being run already, it becomes a part of that.
@@ -216,34 +269,46 @@ class Transactions:
         Args:
             work: Gets the session to pass to every operation, None without transactions. It
                 may be called again when the transaction met another one.
+            write_concern: What confirms it, unless it becomes a part of another one.
 
         Raises:
             Conflict: It met others for too long.
+            Unavailable: The database failed for too long.
         """
         if self.session is not None or not self.supported:
             return work(self.session)
 
         end = monotonic() + (time_limit(self._database) or RETRY_SECONDS)
-        again = False
+        again = in_conflict = False
 
         def joined(session: ClientSession) -> T:
-            nonlocal again
+            nonlocal again, in_conflict
             if again and monotonic() > end:
-                raise write_conflict()
+                raise write_conflict() if in_conflict else _given_up()
             again = True
             token = self._running.set(Running(session))
             try:
                 return work(session)
+            except PyMongoError as error:
+                if isinstance(error, DriverConfigurationError):
+                    _without_sessions(error)
+                in_conflict = getattr(error, "code", None) == WRITE_CONFLICT
+                raise
             finally:
                 self._running.reset(token)
 
         with self._database.client.start_session() as session:
             # NOTE: snapshot, so that what is counted is what is written, on shards too.
-            return session.with_transaction(
+            result = session.with_transaction(
                 joined,
                 read_concern=ReadConcern("snapshot"),
+                write_concern=write_concern,
                 read_preference=ReadPreference.PRIMARY,
             )
+        budget = BUDGET.get()
+        if budget is not None:
+            budget.wrote = True
+        return result
 
 
 def operation(
@@ -251,16 +316,19 @@ def operation(
     *,
     write: bool = False,
     running_in: Callable[[Any], Running | None] = lambda first: None,
+    asks_primary: Callable[[Any], bool] = lambda first: True,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
-    It bounds the time of it all in all, and turns the driver's errors into ours.
+    It bounds the time of it all in all, and within that of its request, and turns the driver's
+    errors into ours.
 
     Args:
         limit_of: Tells the limit in seconds, given the function's first argument.
         write: Whether the function writes, so that a broken connection leaves open whether it
             happened.
         running_in: Tells, given the same, which transaction is under way.
+        asks_primary: Tells, given the same, whether a read is for the primary only.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -270,16 +338,74 @@ def operation(
             running = running_in(first)
             if running is not None and running.refusal is not None:
                 raise running.refusal
+            limit, budget = limit_of(first), BUDGET.get()
             try:
-                with pymongo.timeout(limit_of(first)):
-                    return function(*args, **kwargs)
+                if budget is None or limit is None:
+                    with pymongo.timeout(limit):
+                        return function(*args, **kwargs)
+                if not budget.spending:
+                    outage = budget.outage if write or asks_primary(first) else None
+                    result = _spend(budget, limit, outage, function, *args, **kwargs)
+                # PERF: mostly, the time that this is a part of is no longer.
+                elif limit >= budget.limit:
+                    result = function(*args, **kwargs)
+                else:
+                    with pymongo.timeout(limit):
+                        result = function(*args, **kwargs)
+                if write and running is None:
+                    budget.wrote = True
+                return result
             except Exception as error:
+                if budget is not None and budget.wrote and running is None:
+                    _raise_after_write(error)
                 raise_ours(error, write=write, running=running)
                 raise
 
         return wrapper
 
     return decorate
+
+
+def _spend(
+    budget: Budget,
+    limit: float,
+    outage: Outage | None,
+    function: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Ask the database within what is left of the time of a request.
+
+    Raises:
+        Unavailable: Nothing is left, or it is known to be in vain.
+    """
+    if budget.left <= 0:
+        raise _unavailable("query.timeout", _TOO_LATE)
+    for_all = outage is not None and outage.begin()
+    error: BaseException | None = None
+    begun = monotonic()
+    budget.spending = True
+    try:
+        with pymongo.timeout(min(limit, budget.left)):
+            return function(*args, **kwargs)
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        budget.spending = False
+        budget.left -= monotonic() - begun
+        if outage is not None:
+            outage.end(error, begun, for_all=for_all)
+        # PERF: in a circle with its traceback, it would wait for the garbage collector.
+        del error
+
+
+def _raise_after_write(error: Exception) -> None:
+    """Raise our exception where the database fails a request that has written before."""
+    if isinstance(error, Unavailable) or (
+        isinstance(error, _DRIVER_ERRORS) and isinstance(translate(error), Unavailable)
+    ):
+        raise _unavailable("write.outcome_unknown", _WROTE) from error
 
 
 class Translation:
@@ -313,7 +439,7 @@ def raise_ours(error: Exception, *, write: bool, running: Running | None) -> Non
     """
     if (
         not isinstance(error, FalcorestError)
-        and not (running is not None and _undone(error))
+        and not (is_undone(error) and running is not None)
         and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
     ):
         problem = translate(error, write=write)
@@ -358,7 +484,10 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
         return ContentTooLarge(
             "body.too_large", "A document may have 16 MiB at most, and its integers 64 bits."
         )
-    if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+    nobody_asked = isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
+    if nobody_asked or (isinstance(error, DriverConfigurationError) and error._error_labels):
+        if write and _was_sent(error):
+            return _unavailable("write.outcome_unknown", _UNKNOWN)
         return _unavailable("database.unavailable", "The database can't be reached.")
     if isinstance(error, ConnectionFailure | WriteConcernError) or _timed_out(error):
         return _translate_interruption(error, write)
@@ -367,8 +496,10 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
     return ServerError("server.error", "The database answered something unexpected.")
 
 
-def _undone(error: Exception) -> bool:
+def is_undone(error: Exception) -> bool:
     """Tell whether an error came before the end of a transaction, which undid all of it."""
+    if isinstance(error, DriverConfigurationError):
+        _without_sessions(error)
     return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
 
 
@@ -378,20 +509,58 @@ def _unconfirmed(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.has_error_label(label)
 
 
+def _was_sent(error: Exception) -> bool:
+    """Tell whether a write was sent before the attempt that failed with an error."""
+    return _unconfirmed(error) or _was_repeated(error)
+
+
+def _was_repeated(error: Exception) -> bool:
+    """Tell whether the driver was at it for the second time."""
+    # NOTE: the first time, the connection broke. The driver says why the second time failed, which
+    # may be nothing but that the time was up.
+    return any(
+        frame.f_code.co_name == "run" and getattr(frame.f_locals.get("self"), "_attempt_number", 0)
+        for frame in _frames(error)
+    )
+
+
+def _without_sessions(error: DriverConfigurationError) -> None:
+    """Have a connection closed of which the driver believes that it has no sessions.
+
+    It asked for that once, when it opened the connection. A server that was neither primary nor
+    secondary then may be primary now; until the connection is closed, no transaction can use it.
+    """
+    frames = list(_frames(error))
+    connection: Any = frames[-1].f_locals.get("conn") if frames else None
+    if getattr(connection, "supports_sessions", True):
+        return
+    # NOTE: to the pool, it is one of a time before the last failure.
+    connection.generation = -1
+    at_its_end = any(frame.f_code.co_name == "commit_transaction" for frame in frames)
+    # NOTE: nothing was sent, so that all of it can be done again; but its end may have been before.
+    label = "UnknownTransactionCommitResult" if at_its_end else "TransientTransactionError"
+    error._add_error_label(label)
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    """Yield where an error came from, from the outside to the inside."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
 def _timed_out(error: Exception) -> bool:
     return isinstance(error, PyMongoError) and error.timeout
 
 
 def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
     # NOTE: MongoDB undoes what takes too long, unless it was the end of a transaction.
-    stopped = isinstance(error, ExecutionTimeout) and not _unconfirmed(error)
-    if write and not stopped and not _undone(error):
-        return _unavailable(
-            "write.outcome_unknown",
-            "The database didn't confirm the write in time. It may have happened.",
-        )
+    stopped = isinstance(error, ExecutionTimeout) and not _was_sent(error)
+    if write and not stopped and not is_undone(error):
+        return _unavailable("write.outcome_unknown", _UNKNOWN)
     if isinstance(error, NetworkTimeout) or _timed_out(error):
-        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+        return _unavailable("query.timeout", _TOO_LATE)
     return _unavailable("database.unavailable", "The connection to the database broke.")
 
 
@@ -432,8 +601,12 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     """
     if code in _TOO_LARGE:
         return ContentTooLarge("body.too_large", "A document may have 16 MiB at the most.")
+    if write and code in _LEFT_OPEN:
+        return _unavailable("write.outcome_unknown", _UNKNOWN)
     if code in _TIMED_OUT:
-        return _unavailable("query.timeout", "The database didn't answer within the time limit.")
+        return _unavailable("query.timeout", _TOO_LATE)
+    if code in PASSING:
+        return _unavailable("database.unavailable", "The connection to the database broke.")
     if code in _BROKEN_OFF and not write:
         return _unavailable("database.unavailable", "The database broke the list off.")
     if code == WRITE_CONFLICT:
@@ -443,6 +616,11 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     if write:
         return refused(code)
     return QueryError("query.refused", "The database can't run this query.")
+
+
+def _given_up() -> Unavailable:
+    """Return the error for a transaction that failed for too long, and is undone."""
+    return _unavailable("database.unavailable", "The database failed; nothing was changed.")
 
 
 def write_conflict() -> Conflict:

@@ -21,12 +21,9 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
+from falcorest.database import PASSING
 from falcorest.query import Document
 from falcorest.streams import BATCH
-
-#: What MongoDB says where it may be asked again.
-#: Source: https://github.com/mongodb/specifications/blob/master/source/retryable-reads
-_PASSING = {6, 7, 89, 134, 262, 9001}
 
 
 def takes_command(collection: Collection[Document]) -> bool:
@@ -56,7 +53,8 @@ def find_at_once(
         )
     except (AutoReconnect, OperationFailure) as error:
         # NOTE: the driver sends a command once. It asks for a cursor again where that helps.
-        passing = isinstance(error, AutoReconnect) or error.code in _PASSING
+        passing = isinstance(error, AutoReconnect) or error.code in PASSING
+        passing = passing and database.client.options.retry_reads
         if session or not passing or isinstance(error, ServerSelectionTimeoutError):
             raise
         return None

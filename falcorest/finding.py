@@ -13,17 +13,18 @@ import bson
 from bson import CodecOptions
 from bson.binary import UuidRepresentation
 from bson.raw_bson import RawBSONDocument
+from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from falcorest.caller import Caller
+from falcorest.concerns import Concerns
 from falcorest.database import (
     MongoDatabase,
     Transactions,
     Translation,
     in_memory,
     operation,
-    time_limit,
 )
 from falcorest.errors import FalcorestError, NotFound, QueryError
 from falcorest.find_command import find_at_once, takes_command
@@ -52,6 +53,7 @@ database_operation = functools.partial(
     operation,
     attrgetter("time_limit"),
     running_in=lambda service: service._transactions.running,
+    asks_primary=attrgetter("reads_primary"),
 )
 
 
@@ -89,6 +91,8 @@ class Finder:
 
     Attributes:
         rows: Which documents are there for the caller; None for all of them.
+        outage: Knows whether the primary answers.
+        reads_primary: Whether documents are read from the primary only.
         stream_limit_ms: How long the database may work on one stream, in milliseconds.
         version_field: The field that counts the changes of a document, if there is one.
 
@@ -102,18 +106,48 @@ class Finder:
     rows: Rows | None = None
     version_field: str | None = None
     _expected: Expected | None = None
+    #: Whether it reads for answers, and not for writes.
+    _answers = False
 
     def __init__(
         self, database: MongoDatabase, name: str, policy: Policy, transactions: Transactions
     ) -> None:
-        self.collection: Collection[Document] = open_collection(database, name)
+        self._opened: Collection[Document] = open_collection(database, name)
         self.policy = policy
-        self.time_limit = time_limit(database)
         self.stream_limit_ms = Limits.stream_timeout_ms
         self._database = database
         self._transactions = transactions
         self._codec = _own_codec(database)
-        self._takes_command = not in_memory(database) and takes_command(self.collection)
+        self.outage = transactions.outage
+        self.heed(Concerns())
+
+    def heed(self, concerns: Concerns) -> None:
+        """Use the collection as it is said: for writes, unless :meth:`answering` is asked for."""
+        self.time_limit = concerns.limit(self._database)
+        self._for_writes: Collection[Document] = concerns.of_writes(self._opened)
+        self._for_answers: Collection[Document] = concerns.of_answers(self._opened)
+        self._use(self._for_writes)
+
+    def _use(self, collection: Collection[Document]) -> None:
+        self.collection = collection
+        self.reads_primary = collection.read_preference == ReadPreference.PRIMARY
+        self._takes_command = not in_memory(self._database) and takes_command(collection)
+
+    def answering(self) -> Self:
+        """Return this service as it reads for answers, from the servers that may be asked."""
+        bound = copy.copy(self)
+        bound._answers = True
+        bound._use(self._for_answers)
+        return bound
+
+    def writing(self) -> Self:
+        """Return this service as it writes, and reads for that."""
+        if not self._answers:
+            return self
+        bound = copy.copy(self)
+        bound._answers = False
+        bound._use(self._for_writes)
+        return bound
 
     def for_caller(self, caller: Caller) -> Self:
         """Return this service as far as its policy lets a caller use it."""
@@ -284,10 +318,13 @@ class Finder:
             },
             {"$unwind": "$referring"},
         ]
-        # NOTE: one answer for all of them, if it fits.
-        cursor = owners.collection.aggregate(
-            pipeline, batchSize=BATCH * len(identities), **self._options()
+        # NOTE: what is shown says from where it is read; of the others it is no more than the ids.
+        read_from = owners.collection.with_options(
+            read_preference=self.collection.read_preference,
+            read_concern=self.collection.read_concern,
         )
+        # NOTE: one answer for all of them, if it fits.
+        cursor = read_from.aggregate(pipeline, batchSize=BATCH * len(identities), **self._options())
         return [(one["_id"], one["referring"]) for one in cursor]
 
     @database_operation()

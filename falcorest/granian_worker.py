@@ -8,14 +8,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, TypeAlias
 
+from falcorest.database import WAITED
 from falcorest.in_flight import TURN
 from falcorest.logs import log_exception
 
 #: How many threads there are beside those that serve: for requests that have to wait, for those
 #: that are refused, and for probes.
-SPARE_THREADS = 3
+SPARE_THREADS = 6
+
+#: How many of them may be kept by bodies that have not come yet.
+READERS = 4
+
+#: How long such a thread is waited for, in seconds.
+_READER_SECONDS = 0.1
+
+#: The largest body that is read before its request waits, and how much of them there may be in
+#: all, in bytes. A thread waits with what is larger, or has no length.
+LARGEST_BODY = 256 * 1024
+ALL_BODIES = 8 * 1024 * 1024
 
 #: How long such a thread leaves what waits to granian, in seconds, while little does.
 PATIENCE = 0.005
@@ -29,8 +43,31 @@ _MANY_CONNECTIONS = 500
 #: Where it stands that a request holds a turn, as long as it does.
 _HELD = "falcorest.held"
 
+_CHUNKED = "HTTP_TRANSFER_ENCODING"
+
 #: Serves a request: takes what the answer is given to, and the environ.
 Call: TypeAlias = Callable[[Any, dict[str, Any]], object]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A request that waits for its turn.
+
+    Attributes:
+        late: When it has waited too long, by the monotonic clock.
+        proto: Takes the answer.
+        environ: Its environ.
+        turn: Released when it has its turn, or is refused, if a thread waits with it.
+        body: How many bytes of it were read.
+        refused: Whether it has waited too long.
+    """
+
+    late: float
+    proto: Any
+    environ: dict[str, Any]
+    turn: Any = None
+    body: int = 0
+    refused: bool = False
 
 
 class Turns:
@@ -42,6 +79,8 @@ class Turns:
     PERF: to hand a request from thread to thread costs it a sixth of its time, where granian has
     the next one ready for who comes back. So, while no more may wait than are soon served, it is
     left with most of them, by threads that are slow to ask for more.
+
+    NOTE: granian forgets a body when the thread goes back, so it is read before.
 
     Args:
         app: The application.
@@ -61,7 +100,9 @@ class Turns:
         self._max_waiting = max_waiting
         self._wait_seconds = wait_ms / 1000
         self._urgent = urgent
-        self._waiting: deque[tuple[float, Any, dict[str, Any]]] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        self._bodies = 0
+        self._readers = threading.Semaphore(READERS)
         self._lock = threading.Lock()
         self._is_busy = threading.Event()
         self._patience = PATIENCE
@@ -90,24 +131,85 @@ class Turns:
             self._serve(proto, environ)
         elif len(self._waiting) >= self._max_waiting or self._never_waits(environ):
             self._refuse(proto, environ)
+        elif environ.get("CONTENT_LENGTH", "0") == "0" and _CHUNKED not in environ:
+            self._wait(_Waiter(self._late(), proto, environ))
+        elif self._readers.acquire(timeout=_READER_SECONDS):
+            try:
+                waiter = self._read(proto, environ)
+                is_parked = waiter.turn is None
+                if not is_parked:
+                    self._wait(waiter)
+                    waiter.turn.acquire()
+            finally:
+                self._readers.release()
+            if is_parked:
+                self._wait(waiter)
+            elif waiter.refused:
+                self._refuse(proto, environ)
+            else:
+                self._serve(proto, environ)
         else:
-            self._wait(proto, environ)
+            self._refuse(proto, environ)
+
+    def _late(self) -> float:
+        return time.monotonic() + self._wait_seconds
+
+    def _read(self, proto: Any, environ: dict[str, Any]) -> _Waiter:
+        """Read the body of a request, so that no thread need wait with it; not a large one."""
+        waiter = _Waiter(self._late(), proto, environ)
+        length = environ.get("CONTENT_LENGTH", "")
+        size = int(length) if length.isdecimal() else LARGEST_BODY + 1
+        with self._lock:
+            if size <= LARGEST_BODY and self._bodies + size <= ALL_BODIES:
+                self._bodies += size
+                waiter.body = size
+        if not waiter.body:
+            waiter.turn = threading.Lock()
+            waiter.turn.acquire()
+            return waiter
+        try:
+            environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read())
+        except BaseException:
+            with self._lock:
+                self._bodies -= size
+            raise
+        return waiter
 
     def _never_waits(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._urgent
 
-    def _wait(self, proto: Any, environ: dict[str, Any]) -> None:
-        late = time.monotonic() + self._wait_seconds
+    def _wait(self, waiter: _Waiter) -> None:
         if self._patience:
             time.sleep(self._patience)
         with self._lock:
-            self._waiting.append((late, proto, environ))
-            if not self._free:
+            # NOTE: a thread that waits with its own request has no time for others.
+            may_serve = waiter.turn is None or not self._waiting
+            self._waiting.append(waiter)
+            first = self._first() if may_serve else None
+            if first is None:
                 self._is_busy.set()
-                return
-            self._free -= 1
-            _, proto, environ = self._waiting.popleft()
-        self._serve(proto, environ)
+        if first is not None and self._is_ours(first):
+            self._serve(first.proto, first.environ)
+
+    def _first(self) -> _Waiter | None:
+        """Take the first that waits, if there is a turn for it."""
+        if not (self._waiting and self._free):
+            return None
+        self._free -= 1
+        return self._leave(self._waiting.popleft())
+
+    def _leave(self, waiter: _Waiter) -> _Waiter:
+        self._bodies -= waiter.body
+        waiter.environ[WAITED] = time.monotonic() - waiter.late + self._wait_seconds
+        return waiter
+
+    @staticmethod
+    def _is_ours(waiter: _Waiter) -> bool:
+        """Tell whether this thread has to serve a request; else the one that waits with it does."""
+        if waiter.turn is None:
+            return True
+        waiter.turn.release()
+        return False
 
     def _serve(self, proto: Any, environ: dict[str, Any]) -> None:
         """Serve a request, and those that wait."""
@@ -123,10 +225,10 @@ class Turns:
                 self._served += 1
                 if held:
                     self._free += 1
-                if not (self._waiting and self._free):
-                    return
-                self._free -= 1
-                _, proto, environ = self._waiting.popleft()
+                first = self._first()
+            if first is None or not self._is_ours(first):
+                return
+            proto, environ = first.proto, first.environ
 
     def _refuse(self, proto: Any, environ: dict[str, Any]) -> None:
         """Have the application say that there is too much to do, unless it is a probe."""
@@ -143,12 +245,14 @@ class Turns:
             late = []
             with self._lock:
                 now = time.monotonic()
-                while self._waiting and self._waiting[0][0] <= now:
-                    late.append(self._waiting.popleft())
+                while self._waiting and self._waiting[0].late <= now:
+                    late.append(self._leave(self._waiting.popleft()))
                 if not self._waiting and self._free:
                     self._is_busy.clear()
-            for _, proto, environ in late:
-                self._refuse(proto, environ)
+            for waiter in late:
+                waiter.refused = True
+                if self._is_ours(waiter):
+                    self._refuse(waiter.proto, waiter.environ)
             self._patience = self._patience_at((self._served - served) / (now - begun))
 
     def _patience_at(self, rate: float) -> float:

@@ -29,6 +29,7 @@ from pymongo.read_preferences import ReadPreference
 
 from falcorest.caller import Caller, caller_of
 from falcorest.database import (
+    BUDGET,
     WRITE_CONFLICT,
     MongoDatabase,
     Transactions,
@@ -114,10 +115,16 @@ class Outcomes:
     """
 
     def __init__(self, database: MongoDatabase, transactions: Transactions) -> None:
-        self.time_limit = time_limit(database)
+        self._time_limit = time_limit(database)
         self._database = database
         self._transactions = transactions
         self._there_until = 0.0
+
+    @property
+    def time_limit(self) -> float | None:
+        """How long a request waits for the database, in seconds; None is no limit."""
+        budget = BUDGET.get()
+        return self._time_limit if budget is None else budget.limit
 
     @functools.cached_property
     def _collection(self) -> Collection[Document]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from falcorest import bson_json
+from falcorest.database import BUDGET
 from falcorest.errors import BadRequest, BodyError, ContentTooLarge, Problem, problem_json
 from falcorest.limits import Limits
 from falcorest.logs import log, logger
@@ -55,6 +56,8 @@ class Import:
             Problem: Nothing could be stored, or not all of it could be read; its members say how
                 far it came. What was stored stays.
         """
+        # NOTE: it takes as long as there are lines; each of its batches has the time of a request.
+        BUDGET.set(None)
         try:
             for number, line in enumerate(lines, 1):
                 if line is None or line.strip():

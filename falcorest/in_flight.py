@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from time import monotonic
 from typing import Any
 
 import falcon
 
 from falcorest.api import write_problem
+from falcorest.database import WAITED
 from falcorest.errors import ConfigurationError, problem_object
 from falcorest.limits import MOST
 from falcorest.probes import Probe
@@ -83,7 +85,11 @@ class InFlight:
             is_free = self._free > 0
             if is_free:
                 self._free -= 1
-        if is_free or self._wait():
+        if not is_free:
+            begun = monotonic()
+            is_free = self._wait()
+            req.env[WAITED] = monotonic() - begun
+        if is_free:
             req.env[_SLOT] = _Slot(self)
         else:
             refuse(resp)

@@ -13,6 +13,7 @@ from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
 from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
+from falcorest.database import BUDGET, WAITED, Budget
 from falcorest.errors import MethodNotAllowed, QueryError
 from falcorest.formats import FORMAT, JSON, choose
 from falcorest.links import begin
@@ -52,6 +53,10 @@ class Middleware:
         if not isinstance(resource, ResourceView):
             return
         view = resource
+        limit = view.service.time_limit
+        # NOTE: to the client, it is one wait.
+        waited = req.env.get(WAITED, 0.0)
+        BUDGET.set(None if limit is None else Budget(limit - waited, view.service.outage))
         is_item = "id" in params
         if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.
@@ -81,7 +86,8 @@ class Middleware:
                 given.require_of_list()
         dialect = view.dialect
         assert dialect is not None
-        work = Writer(view.resource(req, method, view.service), view)
+        service = view.service if method.writes else view.answering
+        work = Writer(view.resource(req, method, service), view)
         query = EVERYTHING
         if method is List:
             query = dialect.parse_list(req.query_string)
@@ -101,6 +107,7 @@ class Middleware:
         """Let go of what was prepared."""
         # PERF: it knows the request, and in a circle they would wait for the garbage collector.
         req.env.pop(PREPARED, None)
+        BUDGET.set(None)
 
 
 def method_not_allowed(allowed: list[str]) -> MethodNotAllowed:

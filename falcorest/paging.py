@@ -234,7 +234,8 @@ class Pager(Finder):
         A whole order is where it costs nothing, and where there is no such index, so that pages
         wouldn't fit together otherwise.
         """
-        if in_memory(self._database):
+        # NOTE: what a sort leaves open is in another order on each server.
+        if in_memory(self._database) or self.collection.read_preference.mode:
             return None
         known = self._indexes
         if monotonic() >= known.until:

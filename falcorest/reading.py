@@ -408,7 +408,8 @@ class Reader:
         if kind.collection is None:
             return self._of(kind, self.depth)
         policy = kind.compiled_policy()
-        service = self.service.sibling(kind.collection, policy, kind.version_field)
+        concerns = kind.compiled_concerns()
+        service = self.service.sibling(kind.collection, policy, kind.version_field, concerns)
         return self._of(kind, self.depth - 1, service)
 
     @property

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import falcon
 
-from falcorest.catalog import Served, resolve_collections
+from falcorest.catalog import Served, Unreachable, resolve_collections
 from falcorest.database import MongoDatabase
 from falcorest.demo import fill
 from falcorest.embedded import die_with_parent
@@ -121,12 +121,14 @@ def check_run(run: Run, settings: Settings) -> None:
         raise ConfigurationError("--workers: waitress is one process; give it more --threads.")
 
 
-def worker_app(settings: Settings, served: list[Served], demo: bool, parent: int) -> App:
+def worker_app(
+    settings: Settings, served: list[Served] | Unreachable, demo: bool, parent: int
+) -> App:
     """Make the application inside a worker.
 
     Args:
         settings: With the place of the data and the key for tokens known.
-        served: The collections.
+        served: The collections, or why they aren't known yet.
         demo: Whether a database in memory, where every start begins anew, gets the sample.
         parent: The process of ``falcorest serve``; the worker ends with it.
     """
@@ -415,6 +417,8 @@ def _is_busy(channel: Any) -> bool:
     return bool(channel.request is not None or channel.requests or channel.total_outbufs_len)
 
 
-def loader(settings: Settings, served: list[Served], *, demo: bool) -> Callable[[], App]:
+def loader(
+    settings: Settings, served: list[Served] | Unreachable, *, demo: bool
+) -> Callable[[], App]:
     """Return what makes the application in a worker of this process."""
     return functools.partial(worker_app, settings, served, demo, os.getpid())

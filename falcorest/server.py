@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import secrets
@@ -24,14 +25,17 @@ from falcorest.auth import (
 )
 from falcorest.auth.keys import COLLECTION as KEYS
 from falcorest.auth.views import LoginView, MeView, RegisterView
-from falcorest.catalog import Served, resolve_collections
+from falcorest.catalog import Served, Unreachable, resolve_collections
 from falcorest.compression import Compression
+from falcorest.concerns import NAMES as CONCERNS
+from falcorest.concerns import READ_PREFERENCES, Concerns
 from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
 from falcorest.in_flight import InFlight
 from falcorest.indexes.build import build_in_memory
+from falcorest.late_start import LateStart, log_late
 from falcorest.logs import AccessLog, configure, log_access
 from falcorest.methods import ALL, READING
 from falcorest.monitor import Monitor
@@ -57,7 +61,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
     """Make the WSGI application of the zero-code server.
 
-    It connects when the first request comes, so that it may be made before a server forks.
+    It connects when the first request comes, so that it may be made before a server forks. A
+    database that can't be reached yet is waited for: until it can, requests get 503.
 
     Args:
         settings: Read from the environment and the working directory unless given.
@@ -74,8 +79,12 @@ def create_app(settings: Settings | None = None) -> falcon.App[Any, Any]:
     settings = with_secret(settings)
     monitor = monitor_of(settings, configure(settings.log))
     database = open_database(settings, monitor)
+    served: list[Served] | Unreachable
     try:
         served = resolve_collections(settings, database)
+    except Unreachable as error:
+        log_late(error)
+        served = error
     finally:
         if settings.engine == EXTERNAL:
             database.client.close()
@@ -125,26 +134,58 @@ def open_database(settings: Settings, monitor: Monitor | None = None) -> MongoDa
     if settings.engine != EXTERNAL:
         name = name or DEFAULT_DATABASE
     assert uri is not None
-    database = connect(uri, name, timeout_ms=settings.timeout_ms, listeners=listeners)
+    options = client_options(settings)
+    database = connect(
+        uri, name, timeout_ms=settings.timeout_ms, listeners=listeners, options=options
+    )
     try:
-        database[settings.user_collection]
+        users = database[settings.user_collection]
     except InvalidName as error:
         raise ConfigurationError(f"MANGO_USER_COLLECTION: {error}.") from error
+    _check_concerns(settings, users)
     return database
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return what the settings say of the driver's client, by the names that a URI has for it."""
+    options: dict[str, Any] = {
+        "w": settings.write_concern,
+        "wTimeoutMS": settings.timeout_ms,
+        "retryReads": settings.retries,
+        "retryWrites": settings.retries,
+        # NOTE: 0 is any number, and a request takes one at a time.
+        "maxPoolSize": settings.pool_size or 0,
+    }
+    if settings.read_concern is not None:
+        options["readConcernLevel"] = settings.read_concern
+    if settings.read_preference != READ_PREFERENCES[0]:
+        options["readPreference"] = settings.read_preference
+    return options
+
+
+def _check_concerns(settings: Settings, collection: Any) -> None:
+    """Refuse what is said of reading, here and in the URI, where it can't be together."""
+    place = "MONGODB_URI" if settings.read_concern is None else "FALCOREST_READ_CONCERN"
+    said = {place: Concerns()} | {
+        f"falcorest.toml: resources.{name}.read_concern": own.concerns
+        for name, own in settings.resources.items()
+    }
+    for where, concerns in said.items():
+        concerns.require_possible(where, collection)
 
 
 def build_app(
     settings: Settings,
     database: MongoDatabase,
-    served: list[Served],
+    served: list[Served] | Unreachable,
     monitor: Monitor | None = None,
 ) -> falcon.App[Any, Any]:
-    """Make the application for collections that have been found.
+    """Make the application.
 
     Args:
         settings: The settings.
         database: Where they are.
-        served: What is served.
+        served: What is served, or why that isn't known yet.
         monitor: That with which the database was opened.
     """
     monitor = monitor or monitor_of(settings)
@@ -170,12 +211,20 @@ def build_app(
     }
     authentication = [known[name] for name in settings.authentication]
     api = FalcoRest(app, database, secret=settings.jwt_secret_key)
-    for one in served:
-        if in_memory(database) and (own := settings.resources.get(one.name)) is not None:
-            place = f"falcorest.toml: resources.{one.name}.indexes"
-            build_in_memory(database[one.collection], own.indexes, place)
-        view = compile_view(one, settings, authentication)
-        api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
+
+    def serve(served: list[Served]) -> None:
+        for one in served:
+            if in_memory(database) and (own := settings.resources.get(one.name)) is not None:
+                place = f"falcorest.toml: resources.{one.name}.indexes"
+                build_in_memory(database[one.collection], own.indexes, place)
+            view = compile_view(one, settings, authentication)
+            api.register(name=one.name, url=f"{settings.prefix}/{one.name}")(view)
+
+    if isinstance(served, Unreachable):
+        find = functools.partial(resolve_collections, settings, database)
+        app.add_middleware(LateStart(find, serve, served))
+    else:
+        serve(served)
     if "bearer" in settings.authentication:
         login = LoginView(users, tokens, attempts, settings.max_body_bytes)
         api.add_view(login, "/login")
@@ -220,6 +269,7 @@ def compile_view(
         "require_if_match": _first(own.require_if_match, settings.require_if_match),
         "cache_control": _first(own.cache_control, settings.cache_control) or None,
         "version_field": own.version_field,
+        **{name: getattr(own, name) for name in CONCERNS},
         "indexes": own.indexes,
     }
     resource = type(f"{served.name}Resource", (Resource,), {**attributes, "policy": own.rules})

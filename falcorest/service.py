@@ -14,11 +14,13 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
+from falcorest.concerns import Concerns
 from falcorest.database import (
     MongoDatabase,
     Transactions,
     Translation,
     in_memory,
+    is_undone,
     refusals,
     translate,
     write_conflict,
@@ -61,14 +63,14 @@ class Updated:
 
 def _writing(method: Callable[P, T]) -> Callable[P, T]:
     """Bound a method that writes in time, and name no hidden field where it fails."""
-    translated = database_operation(write=True)(method)
+    translated: Callable[..., T] = database_operation(write=True)(method)
 
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        service: Any = args[0]
         try:
-            return translated(*args, **kwargs)
+            return translated(service.writing(), *args[1:], **kwargs)
         except Conflict as conflict:
-            service: Any = args[0]
             service.policy.protection.unname(conflict)
             raise
 
@@ -91,14 +93,23 @@ class CollectionService(Pager):
         self._siblings: dict[Any, CollectionService] = {}
 
     def sibling(
-        self, name: str, policy: Policy, version_field: str | None = None
+        self,
+        name: str,
+        policy: Policy,
+        version_field: str | None = None,
+        concerns: Concerns | None = None,
     ) -> CollectionService:
         """Return the service of another collection, with which this one can write together."""
-        key = (name, id(policy), version_field)
+        key = (name, id(policy), version_field, self._answers)
         other = self._siblings.get(key)
         if other is None:
             other = CollectionService(self._database, name, policy, self._transactions)
             other.version_field = version_field
+            other.heed(concerns or Concerns())
+            # NOTE: what is asked for says how long all of it may take.
+            other.time_limit = self.time_limit
+            if self._answers:
+                other = other.answering()
             self._siblings[key] = other
         return other
 
@@ -185,6 +196,9 @@ class CollectionService(Pager):
         }
         return conjunction([filter, were])
 
+    def _run(self, work: Callable[[ClientSession | None], T]) -> T:
+        return self._transactions.run(work, self.collection.write_concern)
+
     # ------------------------------------------------------------------------ single writes
 
     @_writing
@@ -205,7 +219,7 @@ class CollectionService(Pager):
             self.get(identity, replace(query, projection=("_id",)))
             return
         if self._depends(update):
-            self._transactions.run(lambda session: self._change(identity, update, query))
+            self._run(lambda session: self._change(identity, update, query))
         else:
             result = self.collection.update_one(
                 self._identify(identity, query), self._counted(update), **self._options()
@@ -224,7 +238,7 @@ class CollectionService(Pager):
         if not update:
             return self.get(identity, query)
         if self._depends(update):
-            self._transactions.run(lambda session: self._change(identity, update, query))
+            self._run(lambda session: self._change(identity, update, query))
             self._meet(identity)
             return self._one(identity, with_identity(identity), query)
         document: Document | None = self.collection.find_one_and_update(
@@ -251,7 +265,7 @@ class CollectionService(Pager):
         counted = self.version_field is not None
         if not (ruled or counted) and self._expectation(identity) is None:
             return self._put(self._identify(identity, query), document)
-        is_new = self._transactions.run(lambda session: self._replace(document, query))
+        is_new = self._run(lambda session: self._replace(document, query))
         self._meet(identity)
         return is_new
 
@@ -335,7 +349,7 @@ class CollectionService(Pager):
                 self._expected.met = False
             return work()
 
-        return self._transactions.run(again)
+        return self._run(again)
 
     @property
     def has_transactions(self) -> bool:
@@ -369,7 +383,7 @@ class CollectionService(Pager):
             self.collection.insert_many(documents, **in_session(session))
 
         try:
-            self._transactions.run(work)
+            self._run(work)
         except BulkWriteError as error:
             raise self._explain_insert(error, len(documents)) from error
         return documents if self._codec is None else [self._as_read(one) for one in documents]
@@ -467,7 +481,7 @@ class CollectionService(Pager):
             )
             return Updated(result.matched_count, result.modified_count)
 
-        return self._transactions.run(work)
+        return self._run(work)
 
     def _change_many(self, query: Query, update: Update) -> Updated:
         documents = self.find_affected(query)
@@ -515,7 +529,7 @@ class CollectionService(Pager):
             affected = self._affected(query, session)
             return self.collection.delete_many(affected.filter, **self._options()).deleted_count
 
-        return self._transactions.run(work)
+        return self._run(work)
 
     def _affected(self, query: Query, session: ClientSession | None) -> _Affected:
         """Count what a bulk write would touch, and refuse too much.
@@ -534,7 +548,7 @@ class CollectionService(Pager):
                 identities = [one["_id"] for one in found]
                 affected = _Affected(len(identities), condition, identities)
         except PyMongoError as error:
-            if error.has_error_label("TransientTransactionError"):
+            if is_undone(error):
                 raise
             # NOTE: nothing was written yet, so it is the query that failed.
             raise translate(error) from error

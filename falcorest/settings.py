@@ -22,6 +22,17 @@ from dotenv import dotenv_values
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 
+from falcorest.concerns import (
+    MAJORITY,
+    READ_CONCERNS,
+    READ_PREFERENCES,
+    Concerns,
+    check_write_concern,
+    concerns_of,
+)
+from falcorest.concerns import (
+    NAMES as CONCERNS,
+)
 from falcorest.errors import ConfigurationError
 from falcorest.indexes import Index, read_indexes
 from falcorest.limits import LIMITS, MOST, SECRET_BYTES, Limit, Limits
@@ -103,6 +114,16 @@ def _uri(text: str) -> None:
             "It must start with mongodb://, mongodb+srv:// or mongomock://; "
             "unset it for the embedded engine."
         )
+
+
+def _write_concern(text: str) -> None:
+    problem = check_write_concern(int(text) if text.isdecimal() else text)
+    if problem:
+        raise ValidationError(problem.capitalize())
+
+
+def _one_of(names: tuple[str, ...]) -> validate.OneOf:
+    return validate.OneOf(names, error=f"It is one of {', '.join(names)}.")
 
 
 def _up_to(most: int) -> validate.Range:
@@ -436,13 +457,60 @@ SETTINGS: tuple[Setting, ...] = (
         checks=(_POSITIVE,),
     ),
     Setting(
+        "FALCOREST_WRITE_CONCERN",
+        "write_concern",
+        "str",
+        MAJORITY,
+        "How many servers of a replica set have a write before it is confirmed: ``majority``, a "
+        "number, or a name that the replica set has for some of them.",
+        checks=(_write_concern,),
+    ),
+    Setting(
+        "FALCOREST_READ_CONCERN",
+        "read_concern",
+        "str",
+        None,
+        "How certain it is what answers are read from: ``local``, ``available``, ``majority`` "
+        "(no fail-over takes it back), or ``linearizable`` (and nothing newer has been confirmed).",
+        "unset: as the database has it, ``local`` mostly",
+        (_one_of(READ_CONCERNS),),
+    ),
+    Setting(
+        "FALCOREST_READ_PREFERENCE",
+        "read_preference",
+        "str",
+        READ_PREFERENCES[0],
+        "Which servers of a replica set answers are read from: ``primary``, ``primaryPreferred``, "
+        "``secondary``, ``secondaryPreferred`` or ``nearest``. What a write reads is read from "
+        "the primary.",
+        checks=(_one_of(READ_PREFERENCES),),
+    ),
+    Setting(
+        "FALCOREST_RETRIES",
+        "retries",
+        "bool",
+        True,
+        "Sends what a fail-over, or a connection that broke, came in between of once more.",
+        "``true``",
+    ),
+    Setting(
+        "FALCOREST_POOL_SIZE",
+        "pool_size",
+        "int",
+        None,
+        "The most connections of each process to each server of the database. A request that "
+        "finds none free waits for one, within its time.",
+        "unset: as many as requests are served at once",
+        (_POSITIVE,),
+    ),
+    Setting(
         "FALCOREST_LOG",
         "log",
         "str",
         AUTO,
         "How the log is written to standard error: ``json``, one object a line; ``human``; or "
         "``auto``, which is ``human`` on a terminal and ``json`` elsewhere.",
-        checks=(validate.OneOf(STYLES, error=f"It is one of {', '.join(STYLES)}."),),
+        checks=(_one_of(STYLES),),
     ),
     Setting(
         "FALCOREST_ACCESS_LOG",
@@ -482,6 +550,10 @@ class ResourceSettings:
         require_if_match: As ``FALCOREST_REQUIRE_IF_MATCH``, for this resource.
         cache_control: As ``FALCOREST_CACHE_CONTROL``, for this resource.
         version_field: The field that counts the changes of a document.
+        read_preference: As ``FALCOREST_READ_PREFERENCE``, for this resource.
+        read_concern: As ``FALCOREST_READ_CONCERN``, for this resource.
+        write_concern: As ``FALCOREST_WRITE_CONCERN``, for this resource.
+        timeout_ms: As ``FALCOREST_TIMEOUT_MS``, for this resource.
         rules: The rest, see :data:`falcorest.policy.RULES`.
         indexes: What ``falcorest indexes`` compares with the database.
     """
@@ -492,8 +564,17 @@ class ResourceSettings:
     require_if_match: bool | None = None
     cache_control: str | None = None
     version_field: str | None = None
+    read_preference: str | None = None
+    read_concern: str | None = None
+    write_concern: int | str | None = None
+    timeout_ms: int | None = None
     rules: Mapping[str, Any] = field(default_factory=dict)
     indexes: Sequence[Index] = ()
+
+    @property
+    def concerns(self) -> Concerns:
+        """How the collection is used."""
+        return concerns_of(vars(self))
 
 
 @dataclass(frozen=True)
@@ -532,6 +613,11 @@ class Settings(Limits):
     max_in_flight: int | None = None
     max_waiting: int = 100
     wait_ms: int = 1000
+    write_concern: str = MAJORITY
+    read_concern: str | None = None
+    read_preference: str = READ_PREFERENCES[0]
+    retries: bool = True
+    pool_size: int | None = None
     require_index: bool = False
     require_if_match: bool = False
     cache_control: str = "no-cache"
@@ -749,6 +835,11 @@ def _check_resource(table: Mapping[str, Any]) -> list[str]:
                 read_indexes(value)
             except ConfigurationError as error:
                 problems.extend(f"indexes{problem}" for problem in error.problems)
+        elif key in CONCERNS:
+            try:
+                concerns_of({key: value})
+            except ConfigurationError as error:
+                problems.extend(error.problems)
         elif key not in RULES:
             problems.append(f"{key}: there is no such setting.")
     try:

@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 from rich.console import Console
 from rich.text import Text
 
-from falcorest.catalog import Served, find_collections
+from falcorest.catalog import Served, Unreachable, find_collections
 from falcorest.database import MongoDatabase, in_memory
 from falcorest.embedded import Engine
 from falcorest.indexing import compare_all, declared_in_settings, summary
@@ -42,10 +42,8 @@ def welcome(
     database: MongoDatabase,
 ) -> list[Text]:
     """Return what ``falcorest serve`` shows when it listens."""
-    processes = "1 worker" if run.workers == 1 else f"{run.workers} workers"
     facts = [
-        ("Address", run.url),
-        ("Server", f"{run.server}, {processes}, {run.threads} threads each"),
+        *_listening(run),
         ("Data", where(settings, running, database)),
         *_access(settings),
         *_left_out(settings, database),
@@ -58,6 +56,29 @@ def welcome(
         resources(settings, served, database) if served else Text(),
         *map(Text, columns([list(fact) for fact in facts])),
         Text(),
+    ]
+
+
+def welcome_late(settings: Settings, run: Run, reason: Unreachable) -> list[Text]:
+    """Return what ``falcorest serve`` shows when it listens before there is a database."""
+    facts = [
+        *_listening(run),
+        ("Waiting", f"{reason}; until it can, requests are answered with 503"),
+        *_access(settings),
+        ("Stop", "Ctrl-C"),
+    ]
+    return [
+        Text.assemble(("falcorest", "bold"), " waits for its database"),
+        *map(Text, columns([list(fact) for fact in facts])),
+        Text(),
+    ]
+
+
+def _listening(run: Run) -> list[tuple[str, str]]:
+    processes = "1 worker" if run.workers == 1 else f"{run.workers} workers"
+    return [
+        ("Address", run.url),
+        ("Server", f"{run.server}, {processes}, {run.threads} threads each"),
     ]
 
 

@@ -175,7 +175,12 @@ class ResourceView(View, Permissions):
         self.service = service(database, kind.collection, self.policy, transactions)
         self.service.stream_limit_ms = self.limits.stream_timeout_ms
         self.service.version_field = kind.version_field
+        for one in self.declaration.known:
+            place = f"{one.__name__}.read_concern"
+            one.compiled_concerns().require_possible(place, database[kind.collection])
+        self.service.heed(kind.compiled_concerns())
         self.service.max_count = self.limits.max_count
+        self.answering = self.service.answering()
         self.cursors = Cursors(secret or database.name, name)
 
     # ---------------------------------------------------------------------- the collection

@@ -24,18 +24,19 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "preconditions", "preferences", "logs", "limits", "connections", "database"),
-    *("bson_json", "patches", "fields", "schema", "query", "memory", "keyset", "commands"),
-    *("metrics", "operators", "hints", "updates", "methods", "caller", "paths", "protection"),
-    *("rows", "policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
+    *("errors", "preconditions", "preferences", "logs", "limits", "outage", "database"),
+    *("concerns", "bson_json", "connections"),
+    *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
+    *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
+    *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
     *("dialects", "links", "generator", "serializer", "loader", "attributes", "naming"),
     *("filtering", "selecting", "stored", "declaration", "bodies", "streams", "find_command"),
     *("finding", "paging", "service", "planning", "resource", "related", "reading", "nested"),
     *("returned", "references", "writing", "conditional", "tables", "formats", "lines"),
     *("imports", "responding", "views", "idempotency", "compression", "auth", "middleware"),
-    *("openapi", "api", "monitor", "probes", "in_flight", "catalog", "cors", "server", "demo"),
-    *("granian_worker", "gunicorn_worker", "runner", "scaffold", "indexing", "terminal"),
-    *("index_report", "routes", "targets", "cli"),
+    *("openapi", "api", "monitor", "probes", "in_flight", "catalog", "late_start", "cors"),
+    *("server", "demo", "granian_worker", "gunicorn_worker", "runner", "scaffold", "indexing"),
+    *("terminal", "index_report", "routes", "targets", "cli"),
 ]
 
 

@@ -104,6 +104,11 @@ def bulk_error(code: int, **details: Any) -> driver.BulkWriteError:
     )
 
 
+def labelled(error: driver.PyMongoError) -> driver.PyMongoError:
+    error._add_error_label("UnknownTransactionCommitResult")
+    return error
+
+
 UNAVAILABLE, TIMEOUT, UNKNOWN = "database.unavailable", "query.timeout", "write.outcome_unknown"
 EITHER, READ, WRITE = (False, True), (False,), (True,)
 
@@ -126,7 +131,13 @@ TRANSLATIONS: list[tuple[Exception, tuple[bool, ...], str]] = [
         UNKNOWN,
     ),
     (failure(50), READ, TIMEOUT),
-    (failure(262), EITHER, TIMEOUT),
+    (failure(262), READ, TIMEOUT),
+    # A server that isn't the primary any more, or was not reached from another one.
+    *((failure(code), READ, UNAVAILABLE) for code in (6, 7, 89, 91, 134, 189, 11602)),
+    *((failure(code), WRITE, UNKNOWN) for code in (6, 7, 89, 91, 134, 189, 11602, 262, 202)),
+    # The end of a transaction that could not be sent again.
+    (labelled(driver.ServerSelectionTimeoutError(LEAK)), WRITE, UNKNOWN),
+    (labelled(driver.WaitQueueTimeoutError(LEAK)), WRITE, UNKNOWN),
     (driver.WTimeoutError(LEAK, 64, {}), WRITE, UNKNOWN),
     (driver.WriteConcernError(LEAK, 64, {}), WRITE, UNKNOWN),
     (driver.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{}]}), WRITE, UNKNOWN),
@@ -182,6 +193,28 @@ def test_an_exception_of_the_driver_becomes_one_of_ours(
     assert isinstance(problem, Problem)
     assert problem.code == code
     assert problem.status == CODES[code][0]
+
+
+class _Attempts:
+    """Does what the driver's own class does that sends an operation again."""
+
+    def __init__(self, attempt: int) -> None:
+        self._attempt_number = attempt
+
+    def run(self, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.parametrize("error", [driver.WaitQueueTimeoutError, driver.ExecutionTimeout])
+def test_a_write_that_was_sent_before_may_have_happened(error: type[Exception]) -> None:
+    codes = []
+    for attempt in (0, 1):
+        with pytest.raises(error) as caught:
+            _Attempts(attempt).run(error(LEAK))
+        codes.append(translate(caught.value, write=True).code)
+        assert translate(caught.value).code != UNKNOWN
+    assert codes[0] in {UNAVAILABLE, TIMEOUT}
+    assert codes[1] == UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from falcorest.granian_worker import Turns
+from falcorest.granian_worker import LARGEST_BODY, READERS, Turns
 from falcorest.in_flight import TURN
 from tests.live.processes import eventually
 
@@ -117,3 +117,84 @@ def test_many_at_once_are_all_answered(threads: ThreadPoolExecutor) -> None:
     assert eventually(lambda: len(granian.answers) == 2000)
     assert set(granian.answers.values()) <= {"done", "busy"}
     assert eventually(lambda: granian.turns._free == 3 and not granian.turns._waiting)
+
+
+class Input:
+    """A body that is gone when the thread has gone back."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def read(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
+
+@pytest.mark.parametrize("size", [5, LARGEST_BODY + 1])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_there_when_its_request_is_served(
+    threads: ThreadPoolExecutor, size: int, chunked: bool
+) -> None:
+    granian = Granian(1, 20)
+    seen = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        assert granian.go.acquire(timeout=30)
+        seen.append(environ["wsgi.input"].read() if "wsgi.input" in environ else b"")
+        return ["done"]
+
+    def send(number: int) -> None:
+        body = Input(bytes([number]) * size)
+        environ = {"PATH_INFO": "/slow", "wsgi.input": body, "number": number}
+        told = {"HTTP_TRANSFER_ENCODING": "chunked"} if chunked else {"CONTENT_LENGTH": str(size)}
+        granian.turns(number, {**environ, **told})
+        body.data = b""
+
+    granian.turns._app = app
+    sent = [threads.submit(send, number) for number in range(1, 5)]
+    assert eventually(lambda: len(granian.turns._waiting) == 3)
+    granian.go.release(4)
+    for one in sent:
+        one.result(30)
+    assert eventually(lambda: len(granian.answers) == 4)
+    assert {body[:1]: len(body) for body in seen} == {bytes([n]): size for n in range(1, 5)}
+    assert set(granian.answers.values()) == {"done"}
+    assert (granian.turns._free, granian.turns._bodies) == (1, 0)
+
+
+def test_bodies_that_do_not_come_leave_threads_for_others(threads: ThreadPoolExecutor) -> None:
+    granian = Granian(1, 20)
+    threads.submit(granian.send, 0)
+    assert eventually(lambda: granian.begun)
+    never = threading.Event()
+
+    class Silent:
+        def read(self) -> bytes:
+            assert never.wait(30)
+            raise OSError
+
+    def send(number: int) -> None:
+        environ = {"PATH_INFO": "/slow", "wsgi.input": Silent(), "CONTENT_LENGTH": "5"}
+        granian.turns(number, environ)
+
+    stuck = [threads.submit(send, number) for number in range(1, READERS + 1)]
+    assert eventually(lambda: granian.turns._bodies == 5 * READERS)
+    threads.submit(send, 10).result(30)
+    assert granian.answers == {10: "busy"}
+    never.set()
+    for one in stuck:
+        assert isinstance(one.exception(30), OSError)
+    granian.go.release()
+    assert eventually(lambda: granian.turns._free == 1)
+    assert granian.turns._bodies == 0
+
+
+def test_a_large_body_that_waits_too_long_is_refused(threads: ThreadPoolExecutor) -> None:
+    granian = Granian(1, 10, 200)
+    threads.submit(granian.send, 0)
+    assert eventually(lambda: granian.begun)
+    environ = {"PATH_INFO": "/slow", "wsgi.input": Input(b""), "HTTP_TRANSFER_ENCODING": "chunked"}
+    threads.submit(granian.turns, 1, environ).result(30)
+    assert granian.answers == {1: "busy"}
+    granian.go.release()
+    assert eventually(lambda: granian.turns._free == 1)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError
 
+from falcorest.concerns import Concerns
 from falcorest.errors import ConfigurationError
 from falcorest.limits import LIMITS, Limits
 from falcorest.settings import (
@@ -126,6 +127,23 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
     "FALCOREST_MAX_IN_FLIGHT": ("max_in_flight", None, [("1", 1), ("64", 64)]),
     "FALCOREST_MAX_WAITING": ("max_waiting", 100, [("0", 0), ("1", 1)]),
     "FALCOREST_WAIT_MS": ("wait_ms", 1000, [("1", 1), ("250", 250)]),
+    "FALCOREST_WRITE_CONCERN": (
+        "write_concern",
+        "majority",
+        [("majority", "majority"), ("1", "1"), ("50", "50"), ("two-sites", "two-sites")],
+    ),
+    "FALCOREST_READ_CONCERN": (
+        "read_concern",
+        None,
+        [(one, one) for one in ("local", "available", "majority", "linearizable")],
+    ),
+    "FALCOREST_READ_PREFERENCE": (
+        "read_preference",
+        "primary",
+        [(one, one) for one in ("primary", "secondaryPreferred", "nearest")],
+    ),
+    "FALCOREST_RETRIES": ("retries", True, [("true", True), ("off", False)]),
+    "FALCOREST_POOL_SIZE": ("pool_size", None, [("1", 1), ("20", 20)]),
     "FALCOREST_LOG": ("log", "auto", [("json", "json"), ("human", "human"), ("auto", "auto")]),
     "FALCOREST_ACCESS_LOG": ("access_log", True, [("true", True), ("off", False)]),
     "FALCOREST_SLOW_MS": ("slow_ms", 500, [("0", 0), ("2000", 2000)]),
@@ -133,7 +151,7 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
 }
 NUMBERS = [
     *("FALCOREST_TOKEN_SECONDS", "FALCOREST_MAX_LIMIT", "FALCOREST_MAX_AFFECTED"),
-    *("FALCOREST_TIMEOUT_MS", "FALCOREST_LOGIN_FAILURES"),
+    *("FALCOREST_TIMEOUT_MS", "FALCOREST_LOGIN_FAILURES", "FALCOREST_POOL_SIZE"),
     *("FALCOREST_MAX_IN_FLIGHT", "FALCOREST_WAIT_MS"),
     *(one.setting for one in LIMITS),
 ]
@@ -182,7 +200,7 @@ MALFORMED: list[tuple[str, str]] = [
         for name in (
             *("FALCOREST_REGEX", "FALCOREST_REQUIRE_INDEX", "FALCOREST_CORS_CREDENTIALS"),
             *("FALCOREST_REQUIRE_IF_MATCH", "FALCOREST_COMPRESSION"),
-            *("FALCOREST_ACCESS_LOG", "FALCOREST_METRICS"),
+            *("FALCOREST_ACCESS_LOG", "FALCOREST_METRICS", "FALCOREST_RETRIES"),
         )
         for value in ("", "perhaps", "2")
     ),
@@ -193,6 +211,9 @@ MALFORMED: list[tuple[str, str]] = [
     *(("FALCOREST_MAX_WAITING", value) for value in ("", "-1", "1.5", "many")),
     *(("FALCOREST_SLOW_MS", value) for value in ("", "-1", "1.5", "many")),
     *(("FALCOREST_LOG", value) for value in ("", "JSON", "off", "text")),
+    *(("FALCOREST_WRITE_CONCERN", value) for value in ("", "0", "-1", "51", "1.5", "a b", "²")),
+    *(("FALCOREST_READ_CONCERN", value) for value in ("", "Majority", "snapshot", "1")),
+    *(("FALCOREST_READ_PREFERENCE", value) for value in ("", "Primary", "secondary_preferred")),
     *((name, value) for name in NUMBERS for value in ("", "0", "-1", "1.5", "many", "1e3", "0x10")),
 ]
 
@@ -408,13 +429,24 @@ def test_what_is_said_of_one_resource_stands_in_the_toml_file(tmp_path: Path) ->
         'collection = "rocket_engines"\n'
         "max_limit = 5\n"
         "max_affected = 10\n"
+        'read_preference = "nearest"\n'
+        'read_concern = "majority"\n'
+        "write_concern = 2\n"
+        "timeout_ms = 30000\n"
         '[resources."launch-vehicles"]\n'
     )
     settings = load_settings()
+    concerns = {
+        "read_preference": "nearest",
+        "read_concern": "majority",
+        "write_concern": 2,
+        "timeout_ms": 30_000,
+    }
     assert settings.resources == {
-        "rockets": ResourceSettings("rocket_engines", max_limit=5, max_affected=10),
+        "rockets": ResourceSettings("rocket_engines", max_limit=5, max_affected=10, **concerns),
         "launch-vehicles": ResourceSettings(),
     }
+    assert settings.resources["rockets"].concerns == Concerns(**concerns)
     assert settings.collections() == {"rockets": "rocket_engines"}
 
 
@@ -446,6 +478,15 @@ def test_the_file_wins_over_the_flat_setting(
         ("[resource.a]", "falcorest.toml: resource: "),
         ("resources = 5", "falcorest.toml: resources: "),
         ("[resources]\na = 5", "falcorest.toml: resources.a: "),
+        *(
+            (f"[resources.a]\n{name} = {value}", f"falcorest.toml: resources.a.{name}: ")
+            for name, value in (
+                *(("read_preference", one) for one in ('""', '"Nearest"', "5", "true", "[]")),
+                *(("read_concern", one) for one in ('""', '"snapshot"', "1")),
+                *(("write_concern", one) for one in ('""', "0", "-1", "51", "true", "1.0", '"2"')),
+                *(("timeout_ms", one) for one in ("0", '"5"', "1.5", "false", "2147483648")),
+            )
+        ),
         ("[resources.a]\nlimit = 5", "falcorest.toml: resources.a.limit: "),
         ("[resources.a]\nmax_limit = 0", "falcorest.toml: resources.a.max_limit: "),
         ('[resources.a]\nmax_limit = "5"', "falcorest.toml: resources.a.max_limit: "),

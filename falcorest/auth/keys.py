@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 
 from falcorest.auth.tokens import User
 from falcorest.auth.users import check_username, roles_of
+from falcorest.concerns import for_callers, for_writes
 from falcorest.database import operation, time_limit
 from falcorest.errors import BadRequest, NotFound
 from falcorest.query import Document
@@ -50,7 +51,7 @@ def create_key(keys: Collection[Document], username: str, roles: Sequence[str] =
     check_username(username)
     key = _PREFIX + secrets.token_urlsafe(_KEY_BYTES)
     created = datetime.datetime.now(datetime.UTC)
-    keys.insert_one(
+    for_writes(keys).insert_one(
         {"_id": _hash(key), "username": username, "roles": list(roles), "created": created}
     )
     return key
@@ -71,13 +72,13 @@ def key_check(keys: Collection[Document]) -> Callable[[str], User | None]:
         found = keys.find_one({"_id": _hash(key)})
         return None if found is None else User(found["username"], roles_of(found))
 
-    return functools.partial(find, keys)
+    return functools.partial(find, for_callers(keys))
 
 
 @_operation()
 def list_keys(keys: Collection[Document]) -> list[Document]:
     """Return what is stored of the keys, by username and age."""
-    return list(keys.find().sort([("username", ASCENDING), ("created", ASCENDING)]))
+    return list(for_writes(keys).find().sort([("username", ASCENDING), ("created", ASCENDING)]))
 
 
 @_operation(write=True)
@@ -92,6 +93,7 @@ def delete_key(keys: Collection[Document], id: str) -> None:
         NotFound: There is no such key.
         BadRequest: Several keys begin so.
     """
+    keys = for_writes(keys)
     # NOTE: "g" comes after all hexadecimal digits.
     found = list(keys.find({"_id": {"$gte": id, "$lt": f"{id}g"}}, ["_id"]).limit(2)) if id else []
     if not found:

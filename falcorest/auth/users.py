@@ -19,6 +19,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from falcorest.auth.passwords import DECOY, hash_password, is_text, refused, verify_password
 from falcorest.auth.tokens import User
+from falcorest.concerns import for_callers, for_writes
 from falcorest.database import operation, time_limit
 from falcorest.errors import Conflict, NotFound
 from falcorest.query import Document
@@ -53,6 +54,7 @@ def create_user(
     """
     check_username(username)
     hashed = hash_password(password)
+    users_collection = for_writes(users_collection)
     _ensure_unique(users_collection)
     user: Document = {"_id": ObjectId(), "username": username, "password": hashed}
     if roles:
@@ -110,6 +112,7 @@ def check_password(
     # APPSEC: the same work in either case. For an unknown name another user's hash is verified,
     # the next one's by name, so that the time tells nothing where users have hashes of
     # different costs (those made by MangoREST are dearer than ours).
+    users_collection = for_callers(users_collection)
     by_name = users_collection.find({"username": {"$gte": username}}).sort("username", ASCENDING)
     user = next(by_name.limit(1), None) or users_collection.find_one({})
     matches = verify_password(user.get("password") if user else DECOY, password)
@@ -154,7 +157,7 @@ def change_password(users_collection: Collection[Document], username: str, passw
         Unavailable: Too many passwords are being hashed at once.
     """
     change = {"$set": {"password": hash_password(password)}}
-    if not users_collection.update_one({"username": username}, change).matched_count:
+    if not for_writes(users_collection).update_one({"username": username}, change).matched_count:
         raise _unknown(username)
 
 
@@ -165,7 +168,7 @@ def delete_user(users_collection: Collection[Document], username: str) -> None:
     Raises:
         NotFound: There is no such user.
     """
-    if not users_collection.delete_one({"username": username}).deleted_count:
+    if not for_writes(users_collection).delete_one({"username": username}).deleted_count:
         raise _unknown(username)
 
 
@@ -176,10 +179,13 @@ def _unknown(username: str) -> NotFound:
 @_operation()
 def list_users(users_collection: Collection[Document]) -> list[Document]:
     """Return the users by name, without their passwords."""
-    return list(users_collection.find({}, {"password": 0}).sort("username", ASCENDING))
+    users = for_writes(users_collection).find({}, {"password": 0})
+    return list(users.sort("username", ASCENDING))
 
 
 @_operation()
 def find_user(users_collection: Collection[Document], username: str) -> Document | None:
     """Return a user without the password, or None."""
-    return users_collection.find_one({"username": username}, {"password": 0})
+    users = for_callers(users_collection)
+    found: Document | None = users.find_one({"username": username}, {"password": 0})
+    return found

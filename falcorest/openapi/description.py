@@ -68,7 +68,7 @@ def describe(
             # NOTE: all of them, so that what is said of caching doesn't depend on the caller.
             known = security.of(view.authentication_methods or ())
             callers.enter(view)
-            work = Writer(view.resource(req, methods.List, view.service), view)
+            work = Writer(view.resource(req, methods.List, view.answering), view)
             access = access_of(view, work)
             if not access.is_there:
                 continue

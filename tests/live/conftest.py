@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from tests.live.faults import Faulty
 from tests.live.processes import eventually, plain_mongod
+from tests.live.replicas import Trio, trio_in
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,10 @@ def faulty(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
             client.admin.command("replSetInitiate", {"_id": "faulty", "members": [member]})
             assert eventually(lambda: client.admin.command("hello")["isWritablePrimary"])
             yield Faulty(uri, client)
+
+
+@pytest.fixture(scope="session")
+def trio(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
+    """A replica set of three."""
+    with trio_in(tmp_path_factory.mktemp("trio"), mongod) as trio:
+        yield trio

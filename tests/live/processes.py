@@ -253,10 +253,12 @@ def nothing_left(directory: Path) -> bool:
 
 
 @contextmanager
-def plain_mongod(program: Path, folder: Path, *options: str) -> Iterator[psutil.Process]:
+def plain_mongod(
+    program: Path, folder: Path, *options: str, port: int | None = None
+) -> Iterator[psutil.Process]:
     """Run a mongod that has nothing to do with falcorest on a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     process = subprocess.Popen(
         [
             *(program, "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from falcorest.auth import TokenIssuer
 from tests.live.faults import Faulty
 from tests.live.load import load
 from tests.live.processes import SERVERS, Running, eventually, serving
@@ -72,6 +74,22 @@ def test_twice_the_load(server: Running, faulty: Faulty) -> None:
         assert set(after.statuses) == {200}
         assert after.slowest[200] < 1
     assert "Traceback" not in server.text
+
+
+def test_bodies_are_whole(server: Running, faulty: Faulty) -> None:
+    """Those of requests that wait as well, whatever their size."""
+    slow = {"blockConnection": True, "blockTimeMS": 100}
+    token = TokenIssuer(SECRET).issue("ada")
+
+    def post(number: int) -> int:
+        text = "e" * (600_000 if number % 4 == 0 else 10)
+        body = {"_id": f"n{number}", "text": text}
+        return server.request("POST", "/api/engines", body, token=token).status
+
+    with faulty.failing("insert", **slow), ThreadPoolExecutor(16) as clients:
+        statuses = Counter(clients.map(post, range(16)))
+    assert set(statuses) <= {201, 503}
+    assert statuses[201] >= THREADS
 
 
 def test_while_mongodb_hangs(server: Running, faulty: Faulty) -> None:
