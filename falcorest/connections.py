@@ -126,17 +126,22 @@ def connections(port: int, among: Collection[str] | None = None) -> Iterator[Con
                 yield Connection.of(sock, os.fstat(sock.fileno()).st_ino)
 
 
-def still_there(environ: dict[str, Any], size: int, among: Collection[str]) -> bool:
+def still_there(environ: dict[str, Any], size: int, among: Collection[str], seconds: float) -> bool:
     """Tell whether the client may still be there whose body has come to its end.
 
     Args:
         environ: Of the request.
         size: How many bytes the body has.
         among: The sockets that there were when it began.
+        seconds: How long a client may be silent. Who has been for half of it has not just sent the
+            end of a body.
     """
     client = _address(environ["REMOTE_ADDR"])
     return any(
-        one.open and one.received >= size and _address(one.handle.getpeername()[0]) == client
+        one.open
+        and one.received >= size
+        and one.silence < seconds / 2
+        and _address(one.handle.getpeername()[0]) == client
         for one in connections(int(environ["SERVER_PORT"]), among)
     )
 

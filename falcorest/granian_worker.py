@@ -103,6 +103,8 @@ class Turns:
         self._waiting: deque[_Waiter] = deque()
         self._bodies = 0
         self._readers = threading.Semaphore(READERS)
+        #: When one of them has last begun or ended.
+        self._read_at = 0.0
         self._lock = threading.Lock()
         self._is_busy = threading.Event()
         self._patience = PATIENCE
@@ -135,7 +137,7 @@ class Turns:
             self._refuse(proto, environ)
         elif not _has_body(environ):
             self._wait(_Waiter(self._late(), proto, environ))
-        elif self._readers.acquire(timeout=_READER_SECONDS):
+        elif self._may_read():
             try:
                 waiter = self._read(proto, environ)
                 is_parked = waiter.turn is None
@@ -143,6 +145,7 @@ class Turns:
                     self._wait(waiter)
                     waiter.turn.acquire()
             finally:
+                self._read_at = time.monotonic()
                 self._readers.release()
             if is_parked:
                 self._wait(waiter)
@@ -152,6 +155,15 @@ class Turns:
                 self._serve(proto, environ)
         else:
             self._refuse(proto, environ)
+
+    def _may_read(self) -> bool:
+        """Wait a moment for a thread that may be kept by a body; tell whether there is one."""
+        # APPSEC: where clients keep all of them, nobody else waits for that, a probe least of all.
+        are_kept = time.monotonic() - self._read_at > _READER_SECONDS
+        if not self._readers.acquire(timeout=0 if are_kept else _READER_SECONDS):
+            return False
+        self._read_at = time.monotonic()
+        return True
 
     def _late(self) -> float:
         return time.monotonic() + self._wait_seconds

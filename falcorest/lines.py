@@ -84,7 +84,7 @@ class Body:
     def _still_there(self, sockets: Collection[str]) -> bool:
         from falcorest.connections import still_there
 
-        return still_there(self._env, self._read, sockets)
+        return still_there(self._env, self._read, sockets, self._seconds)
 
     def whole(self) -> bytes:
         """Return all of it.
