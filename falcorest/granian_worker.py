@@ -242,11 +242,7 @@ class Turns:
         while True:
             environ[TURN] = True
             environ[_HELD] = held = [True]
-            try:
-                self.call(proto, environ)
-            except BaseException as error:  # noqa: BLE001
-                # NOTE: granian answers with 500 when nobody knows the request any more.
-                log_exception(logging.ERROR, "a request failed", error=error)
+            self._answer(proto, environ)
             with self._lock:
                 self._served += 1
                 if held:
@@ -260,7 +256,14 @@ class Turns:
         """Have the application say that there is too much to do, unless it is a probe."""
         environ[TURN] = False
         environ[_HELD] = []
-        self.call(proto, environ)
+        self._answer(proto, environ)
+
+    def _answer(self, proto: Any, environ: dict[str, Any]) -> None:
+        try:
+            self.call(proto, environ)
+        except BaseException as error:  # noqa: BLE001
+            # NOTE: granian answers with 500 when nobody knows the request any more.
+            log_exception(logging.ERROR, "a request failed", error=error)
 
     def _look_after(self) -> None:
         """See to what waits: for how long, and how much there may be of it."""
