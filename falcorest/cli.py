@@ -147,7 +147,8 @@ def serve(
     # NOTE: while it waits for the database, a client has nothing to send and nothing to read.
     waits = settings.timeout_ms + settings.wait_ms + 1000
     client = max(settings.client_timeout_ms, waits)
-    run = Run(server, host, port, workers, *turns, client, *bodies)
+    times = (client, settings.grace_seconds)
+    run = Run(server, host, port, workers, *turns, *times, *bodies)
     check_run(run, settings)
     run = run.bound()
     with _opened(settings, serving=True) as (settings, running):

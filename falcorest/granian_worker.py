@@ -34,6 +34,12 @@ ALL_BODIES = 8 * 1024 * 1024
 #: How long such a thread leaves what waits to granian, in seconds, while little does.
 PATIENCE = 0.005
 
+#: How soon a worker ends that was put in the place of another if it can't work, in seconds; how
+#: often that may happen in a row, and how long to wait before the first time.
+_CRASH_SECONDS = 5.5
+_CRASHES = 5
+_CRASH_PAUSE = 0.1
+
 #: How often it is seen to what waits, in seconds.
 _LOOK_SECONDS = 0.05
 
@@ -68,6 +74,30 @@ class _Waiter:
     turn: Any = None
     body: int = 0
     refused: bool = False
+
+
+class Respawned(dict[int, float]):
+    """When granian last put a worker in the place of one that had ended.
+
+    NOTE: granian ends all of them when one ends within seconds after it was put there, though it
+    may have been killed. Here that may happen some times in a row.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._in_a_row = 0
+
+    def get(self, worker: int, default: Any = 0) -> Any:
+        """Return when a worker was put in its place, or long ago where that does no harm."""
+        at = super().get(worker, default)
+        if time.monotonic() - at > _CRASH_SECONDS:
+            self._in_a_row = 0
+            return at
+        self._in_a_row += 1
+        if self._in_a_row > _CRASHES:
+            return at
+        time.sleep(_CRASH_PAUSE * self._in_a_row)
+        return 0
 
 
 class Turns:

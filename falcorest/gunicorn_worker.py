@@ -42,6 +42,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             for conn in self._heads:
                 conn.timeout = min(conn.timeout, time.monotonic() + LINGER_SECONDS)
 
+    def run(self) -> None:
+        """Serve until it is told to stop, and what is in flight has ended or had its time."""
+        super().run()
+        if self.nr_conns > 0:
+            self.log.warning("%d requests in flight were ended", self.nr_conns)
+
     def enqueue_req(self, conn: Any) -> None:
         """Have a connection served by a thread, once there is something to serve."""
         conn.close = functools.partial(self._close, conn)

@@ -26,13 +26,12 @@ from falcorest.embedded import die_with_parent
 from falcorest.errors import ConfigurationError
 from falcorest.in_flight import MAX_WAITING, WAIT_MS
 from falcorest.limits import Limits
-from falcorest.logs import configure
+from falcorest.logs import configure, logger
 from falcorest.server import PROBES, build_app, monitor_of, open_database
 from falcorest.settings import IN_MEMORY, Settings
 
 SERVERS = ("granian", "gunicorn", "waitress")
 
-_GRACE_SECONDS = 30
 _LISTEN_SECONDS = 30.0
 #: For probes, and for requests that are refused.
 _SPARE_THREADS = 4
@@ -54,6 +53,7 @@ class Run:
         max_waiting: How many more wait for their turn.
         wait_ms: How long they do, in milliseconds.
         client_timeout_ms: How long a client may send and read nothing.
+        grace_seconds: How long the requests in flight have when it is told to stop.
         max_body_bytes: The largest body that a server has to take in.
         max_import_bytes: The largest body of an import.
         address: The IP address of the host, once it is known.
@@ -67,6 +67,7 @@ class Run:
     max_waiting: int = MAX_WAITING
     wait_ms: int = WAIT_MS
     client_timeout_ms: int = Limits.client_timeout_ms
+    grace_seconds: int = Settings.grace_seconds
     max_body_bytes: int = Limits.max_body_bytes
     max_import_bytes: int = Limits.max_import_bytes
     address: str = ""
@@ -212,7 +213,7 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
     from granian.log import LogLevels
     from granian.server import Server, mp
 
-    from falcorest.granian_worker import SPARE_THREADS, Turns
+    from falcorest.granian_worker import SPARE_THREADS, Respawned, Turns
 
     internals: Any = mp
     wrap = internals._wsgi_call_wrap
@@ -240,8 +241,9 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         # NOTE: so that what it says is written as the rest of the log is.
         log_dictconfig={"loggers": {"_granian": {}, "granian.access": {}}},
         respawn_failed_workers=True,
-        workers_kill_timeout=_GRACE_SECONDS,
+        workers_kill_timeout=run.grace_seconds,
     )
+    server.respawned_wrks = Respawned()
     interrupt: Callable[..., None] = server.signal_handler_interrupt
 
     def interrupt_once(*args: Any) -> None:
@@ -327,7 +329,7 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 "workers": run.workers,
                 "threads": run.all_threads,
                 "worker_class": Worker,
-                "graceful_timeout": _GRACE_SECONDS,
+                "graceful_timeout": run.grace_seconds,
                 "loglevel": "warning",
                 "logger_class": Log,
                 "proc_name": "falcorest",
@@ -404,11 +406,14 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         while not stopping.is_set():
             loop()
         server.asyncore.dispatcher.close(server)
-        deadline = time.monotonic() + _GRACE_SECONDS
-        while any(map(_is_busy, server.active_channels.values())) and time.monotonic() < deadline:
+        deadline = time.monotonic() + run.grace_seconds
+        while busy := sum(map(_is_busy, server.active_channels.values())):
+            if time.monotonic() > deadline:
+                logger.warning("%d requests in flight were ended", busy)
+                break
             loop()
     finally:
-        server.task_dispatcher.shutdown()
+        server.task_dispatcher.shutdown(timeout=1)
         server.close()
 
 

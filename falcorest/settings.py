@@ -504,6 +504,14 @@ SETTINGS: tuple[Setting, ...] = (
         (_POSITIVE,),
     ),
     Setting(
+        "FALCOREST_GRACE_SECONDS",
+        "grace_seconds",
+        "int",
+        30,
+        "How long ``falcorest serve`` waits, when it is told to stop, for the requests in flight.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
         "FALCOREST_LOG",
         "log",
         "str",
@@ -613,6 +621,7 @@ class Settings(Limits):
     max_in_flight: int | None = None
     max_waiting: int = 100
     wait_ms: int = 1000
+    grace_seconds: int = 30
     write_concern: str = MAJORITY
     read_concern: str | None = None
     read_preference: str = READ_PREFERENCES[0]

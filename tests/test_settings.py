@@ -126,6 +126,7 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
     "FALCOREST_TIMEOUT_MS": ("timeout_ms", 5000, [("1", 1), ("250", 250)]),
     "FALCOREST_MAX_IN_FLIGHT": ("max_in_flight", None, [("1", 1), ("64", 64)]),
     "FALCOREST_MAX_WAITING": ("max_waiting", 100, [("0", 0), ("1", 1)]),
+    "FALCOREST_GRACE_SECONDS": ("grace_seconds", 30, [("1", 1), ("250", 250)]),
     "FALCOREST_WAIT_MS": ("wait_ms", 1000, [("1", 1), ("250", 250)]),
     "FALCOREST_WRITE_CONCERN": (
         "write_concern",
@@ -152,7 +153,7 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
 NUMBERS = [
     *("FALCOREST_TOKEN_SECONDS", "FALCOREST_MAX_LIMIT", "FALCOREST_MAX_AFFECTED"),
     *("FALCOREST_TIMEOUT_MS", "FALCOREST_LOGIN_FAILURES", "FALCOREST_POOL_SIZE"),
-    *("FALCOREST_MAX_IN_FLIGHT", "FALCOREST_WAIT_MS"),
+    *("FALCOREST_MAX_IN_FLIGHT", "FALCOREST_WAIT_MS", "FALCOREST_GRACE_SECONDS"),
     *(one.setting for one in LIMITS),
 ]
 

@@ -6,6 +6,7 @@ import selectors
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -36,10 +37,12 @@ class _Line:
         self.socket.setblocking(False)
         self.data = bytearray()
         self.sent = 0.0
+        self.is_used = False
 
-    def send(self, request: bytes) -> None:
-        self.sent = time.monotonic()
-        self.socket.send(request)
+    def send(self, request: bytes, since: float | None = None) -> None:
+        self.sent = since or time.monotonic()
+        with suppress(OSError):
+            self.socket.send(request)
 
     def answer(self) -> tuple[int, bytes] | None:
         """Return status and head of the answer, once all of it is there; 0 when it breaks."""
@@ -93,6 +96,13 @@ def load(port: int, request: bytes, rate: float, seconds: float, patience: float
                 if answer is None:
                     continue
                 status, head = answer
+                if not status and line.sent and line.is_used:
+                    # NOTE: a server may close a connection just when it is used again.
+                    again = _Line(port)
+                    selector.register(again.socket, selectors.EVENT_READ, again)
+                    again.send(request, line.sent)
+                    line.sent = 0.0
+                line.is_used = True
                 if line.sent:
                     took = time.monotonic() - line.sent
                     seen.statuses[status] += 1

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.live
 
 THREADS = 4
 #: How long MongoDB takes for a find, and so how many of them there are in a second at the most.
-BLOCK_MS = 20
+BLOCK_MS = 40
 CAPACITY = THREADS * 1000 / BLOCK_MS
 
 GET = b"GET /api/engines/e1 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -66,7 +66,7 @@ def test_twice_the_load(server: Running, faulty: Faulty) -> None:
         assert set(seen.statuses) == {200, 503}, seen
         assert sum(seen.statuses.values()) == seen.sent
         # NOTE: a busy machine takes longer than MongoDB is told to.
-        assert seen.statuses[200] > 0.5 * CAPACITY * seconds
+        assert seen.statuses[200] > 0.4 * CAPACITY * seconds
         assert seen.slowest[503] < 2
         assert seen.slowest[200] < 3
         assert seen.lacking == 0
