@@ -22,10 +22,11 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 from pymongo.write_concern import WriteConcern
 
-from falcorest import Resource, ResourceView, Schema, fields, methods
+from falcorest import ConfigurationError, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import keys, users
 from falcorest.catalog import resolve_collections
+from falcorest.indexes import build
 from falcorest.query import EVERYTHING
 from falcorest.server import build_app, open_database
 from falcorest.settings import ResourceSettings, Settings
@@ -604,6 +605,33 @@ def test_what_the_database_can_not_confirm_is_refused_at_the_start(
             assert database.list_collection_names() == ["things"]
         finally:
             client.drop_database(database.name)
+
+
+@pytest.mark.parametrize("place", ["FALCOREST_READ_CONCERN", "MONGODB_URI", "things.read_concern"])
+def test_what_a_server_that_stands_alone_can_not_read_is_refused_at_the_start(
+    make_api: MakeApi, standalone_uri: str, mongo_uri: str, place: str
+) -> None:
+    said: dict[str, Any] = {"read_concern": "linearizable"}
+    option = ""
+    if place == "things.read_concern":
+        said = {"resources": {"things": ResourceSettings(**said)}}
+    elif place == "MONGODB_URI":
+        said, option = {}, "&readConcernLevel=linearizable"
+    with pytest.raises(ConfigurationError) as caught:
+        make_api(f"{standalone_uri}{option}", collections="things:things", **said)
+    (line,) = caught.value.problems
+    assert line.endswith(f"{place}: linearizable needs a replica set.")
+    api = make_api(f"{mongo_uri}{option}", collections="things:things", **said)
+    assert api("POST", "/api/things", {"_id": "a"}).status_code == 201
+    assert api.get("/api/things").json == [{"_id": "a"}]
+
+
+@pytest.mark.parametrize("concern", ["majority", "linearizable"])
+def test_the_progress_of_an_index_is_seen_whatever_is_said(
+    make_api: MakeApi, mongo_uri: str, concern: str
+) -> None:
+    api = make_api(mongo_uri, read_concern=concern)
+    assert build._look(api.rockets, "n_1") == []
 
 
 def test_what_the_database_can_confirm_is_taken(trio: Trio, named: Any) -> None:
