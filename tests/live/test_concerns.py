@@ -265,6 +265,22 @@ def test_answers_are_read_where_it_is_allowed(
         assert door("GET", "?_count=exact").headers["x-total-count"] == str(1 + primary)
 
 
+def test_the_policy_holds_wherever_is_read(open_door: OpenDoor) -> None:
+    rules = {"hidden": ["cost"], "rows": {"public": {"n": 1}, "authenticated": {"n": 1}}}
+    door = open_door(read_preference="secondary", rules=rules)
+    one, other = {"_id": "a", "n": 1, "cost": 5}, {"_id": "b", "n": 2, "cost": 5}
+    everywhere(door.database, "things", one, other)
+    shown = {"_id": "a", "n": 1}
+    assert door("GET").json == [shown]
+    assert not door.asks_primary
+    assert door("GET", "/a").json == shown
+    assert door("GET", "/b").status_code == 404
+    assert door("GET", "?_count=exact").headers["x-total-count"] == "1"
+    assert door("GET", "?_count=estimated").headers["x-total-count"] == "1"
+    assert_problem(door("GET", "?cost=gt[int].1"), 403, "policy.field")
+    assert "cost" not in door("GET", accept="text/csv").text
+
+
 def test_related_documents_are_read_where_their_own_resource_allows_it(
     trio: Trio, named: Any
 ) -> None:
