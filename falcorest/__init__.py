@@ -17,6 +17,7 @@ from falcorest.views import ResourceView
 
 if TYPE_CHECKING:
     from falcorest.compression import Compression
+    from falcorest.in_flight import InFlight
     from falcorest.monitor import Monitor
     from falcorest.server import create_app
 
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigurationError",
     "FalcoRest",
     "FalcorestError",
+    "InFlight",
     "Limits",
     "Monitor",
     "Problem",
@@ -42,7 +44,12 @@ __all__ = [
 __version__ = "0.1.0"
 
 # PERF: what many programs don't use is loaded by those that do.
-_LATER = {"Compression": "compression", "Monitor": "monitor", "create_app": "server"}
+_LATER = {
+    "Compression": "compression",
+    "InFlight": "in_flight",
+    "Monitor": "monitor",
+    "create_app": "server",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
+from types import FrameType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -50,6 +51,7 @@ from falcorest.errors import (
     Unavailable,
     WriteRefused,
 )
+from falcorest.outage import Outage
 
 MongoDatabase: TypeAlias = Database[dict[str, Any]]
 P = ParamSpec("P")
@@ -59,6 +61,7 @@ T = TypeVar("T")
 _DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, NotImplementedError, re.error)
 _RETRY_AFTER = {"Retry-After": "1"}
 _TOO_LATE = "The database didn't answer within the time limit."
+_WROTE = "The write was begun, or done, when the database failed. Read what became of it."
 _UNKNOWN = "The database didn't confirm the write in time. It may have happened."
 
 #: What MongoDB means by the error codes with which it refuses a write.
@@ -201,15 +204,21 @@ class Budget:
     Attributes:
         limit: What it began with, in seconds.
         left: What is left of it.
+        outage: Knows whether waiting is in vain.
         spending: Whether the database is being asked just now.
+        wrote: Whether something was written that isn't undone any more.
     """
 
-    __slots__ = ("left", "limit", "spending")
+    __slots__ = ("left", "limit", "outage", "spending", "wrote")
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, outage: Outage) -> None:
         self.limit = self.left = limit
-        self.spending = False
+        self.outage = outage
+        self.spending = self.wrote = False
 
+
+#: Where it stands for how long a request has waited for its turn, in seconds.
+WAITED = "falcorest.waited"
 
 #: That of the request that is being served in this thread.
 BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
@@ -226,6 +235,7 @@ class Transactions:
     def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
         self._database = database
         self._wanted = wanted
+        self.outage = Outage(database.client)
         self._running: ContextVar[Running | None] = ContextVar("running", default=None)
 
     @functools.cached_property
@@ -234,7 +244,9 @@ class Transactions:
         if not self._wanted or in_memory(self._database):
             return False
         hello = self._database.client.admin.command("hello")
-        return "setName" in hello or hello.get("msg") == "isdbgrid"
+        # NOTE: a member of a replica set that is still to be initiated has no name of it yet.
+        names = {"setName", "isreplicaset"}
+        return not names.isdisjoint(hello) or hello.get("msg") == "isdbgrid"
 
     @property
     def running(self) -> Running | None:
@@ -267,29 +279,36 @@ class Transactions:
             return work(self.session)
 
         end = monotonic() + (time_limit(self._database) or RETRY_SECONDS)
-        failure: PyMongoError | None = None
+        again = in_conflict = False
 
         def joined(session: ClientSession) -> T:
-            nonlocal failure
-            if failure is not None and monotonic() > end:
-                raise _given_up(failure)
+            nonlocal again, in_conflict
+            if again and monotonic() > end:
+                raise write_conflict() if in_conflict else _given_up()
+            again = True
             token = self._running.set(Running(session))
             try:
                 return work(session)
             except PyMongoError as error:
-                failure = error
+                if isinstance(error, DriverConfigurationError):
+                    _without_sessions(error)
+                in_conflict = getattr(error, "code", None) == WRITE_CONFLICT
                 raise
             finally:
                 self._running.reset(token)
 
         with self._database.client.start_session() as session:
             # NOTE: snapshot, so that what is counted is what is written, on shards too.
-            return session.with_transaction(
+            result = session.with_transaction(
                 joined,
                 read_concern=ReadConcern("snapshot"),
                 write_concern=write_concern,
                 read_preference=ReadPreference.PRIMARY,
             )
+        budget = BUDGET.get()
+        if budget is not None:
+            budget.wrote = True
+        return result
 
 
 def operation(
@@ -297,6 +316,7 @@ def operation(
     *,
     write: bool = False,
     running_in: Callable[[Any], Running | None] = lambda first: None,
+    asks_primary: Callable[[Any], bool] = lambda first: True,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
@@ -308,6 +328,7 @@ def operation(
         write: Whether the function writes, so that a broken connection leaves open whether it
             happened.
         running_in: Tells, given the same, which transaction is under way.
+        asks_primary: Tells, given the same, whether a read is for the primary only.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -323,13 +344,20 @@ def operation(
                     with pymongo.timeout(limit):
                         return function(*args, **kwargs)
                 if not budget.spending:
-                    return spend(budget, limit, function, *args, **kwargs)
+                    outage = budget.outage if write or asks_primary(first) else None
+                    result = _spend(budget, limit, outage, function, *args, **kwargs)
                 # PERF: mostly, the time that this is a part of is no longer.
-                if limit >= budget.limit:
-                    return function(*args, **kwargs)
-                with pymongo.timeout(limit):
-                    return function(*args, **kwargs)
+                elif limit >= budget.limit:
+                    result = function(*args, **kwargs)
+                else:
+                    with pymongo.timeout(limit):
+                        result = function(*args, **kwargs)
+                if write and running is None:
+                    budget.wrote = True
+                return result
             except Exception as error:
+                if budget is not None and budget.wrote and running is None:
+                    _raise_after_write(error)
                 raise_ours(error, write=write, running=running)
                 raise
 
@@ -338,24 +366,46 @@ def operation(
     return decorate
 
 
-def spend(
-    budget: Budget, limit: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+def _spend(
+    budget: Budget,
+    limit: float,
+    outage: Outage | None,
+    function: Callable[P, T],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> T:
     """Ask the database within what is left of the time of a request.
 
     Raises:
-        Unavailable: Nothing is.
+        Unavailable: Nothing is left, or it is known to be in vain.
     """
     if budget.left <= 0:
         raise _unavailable("query.timeout", _TOO_LATE)
+    for_all = outage is not None and outage.begin()
+    error: BaseException | None = None
     begun = monotonic()
     budget.spending = True
     try:
         with pymongo.timeout(min(limit, budget.left)):
             return function(*args, **kwargs)
+    except BaseException as caught:
+        error = caught
+        raise
     finally:
         budget.spending = False
         budget.left -= monotonic() - begun
+        if outage is not None:
+            outage.end(error, begun, for_all=for_all)
+        # PERF: in a circle with its traceback, it would wait for the garbage collector.
+        del error
+
+
+def _raise_after_write(error: Exception) -> None:
+    """Raise our exception where the database fails a request that has written before."""
+    if isinstance(error, Unavailable) or (
+        isinstance(error, _DRIVER_ERRORS) and isinstance(translate(error), Unavailable)
+    ):
+        raise _unavailable("write.outcome_unknown", _WROTE) from error
 
 
 class Translation:
@@ -389,7 +439,7 @@ def raise_ours(error: Exception, *, write: bool, running: Running | None) -> Non
     """
     if (
         not isinstance(error, FalcorestError)
-        and not (running is not None and _undone(error))
+        and not (is_undone(error) and running is not None)
         and (isinstance(error, _DRIVER_ERRORS) or _raised_in_mongomock(error))
     ):
         problem = translate(error, write=write)
@@ -434,7 +484,8 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
         return ContentTooLarge(
             "body.too_large", "A document may have 16 MiB at most, and its integers 64 bits."
         )
-    if isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError)):
+    nobody_asked = isinstance(error, (ServerSelectionTimeoutError, WaitQueueTimeoutError))
+    if nobody_asked or (isinstance(error, DriverConfigurationError) and error._error_labels):
         if write and _was_sent(error):
             return _unavailable("write.outcome_unknown", _UNKNOWN)
         return _unavailable("database.unavailable", "The database can't be reached.")
@@ -445,8 +496,10 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
     return ServerError("server.error", "The database answered something unexpected.")
 
 
-def _undone(error: Exception) -> bool:
+def is_undone(error: Exception) -> bool:
     """Tell whether an error came before the end of a transaction, which undid all of it."""
+    if isinstance(error, DriverConfigurationError):
+        _without_sessions(error)
     return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
 
 
@@ -465,14 +518,36 @@ def _was_repeated(error: Exception) -> bool:
     """Tell whether the driver was at it for the second time."""
     # NOTE: the first time, the connection broke. The driver says why the second time failed, which
     # may be nothing but that the time was up.
+    return any(
+        frame.f_code.co_name == "run" and getattr(frame.f_locals.get("self"), "_attempt_number", 0)
+        for frame in _frames(error)
+    )
+
+
+def _without_sessions(error: DriverConfigurationError) -> None:
+    """Have a connection closed of which the driver believes that it has no sessions.
+
+    It asked for that once, when it opened the connection. A server that was neither primary nor
+    secondary then may be primary now; until the connection is closed, no transaction can use it.
+    """
+    frames = list(_frames(error))
+    connection: Any = frames[-1].f_locals.get("conn") if frames else None
+    if getattr(connection, "supports_sessions", True):
+        return
+    # NOTE: to the pool, it is one of a time before the last failure.
+    connection.generation = -1
+    at_its_end = any(frame.f_code.co_name == "commit_transaction" for frame in frames)
+    # NOTE: nothing was sent, so that all of it can be done again; but its end may have been before.
+    label = "UnknownTransactionCommitResult" if at_its_end else "TransientTransactionError"
+    error._add_error_label(label)
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    """Yield where an error came from, from the outside to the inside."""
     traceback = error.__traceback__
     while traceback is not None:
-        frame = traceback.tb_frame
-        sender: Any = frame.f_locals.get("self")
-        if frame.f_code.co_name == "run" and getattr(sender, "_attempt_number", 0) > 0:
-            return True
+        yield traceback.tb_frame
         traceback = traceback.tb_next
-    return False
 
 
 def _timed_out(error: Exception) -> bool:
@@ -482,7 +557,7 @@ def _timed_out(error: Exception) -> bool:
 def _translate_interruption(error: Exception, write: bool) -> FalcorestError:
     # NOTE: MongoDB undoes what takes too long, unless it was the end of a transaction.
     stopped = isinstance(error, ExecutionTimeout) and not _was_sent(error)
-    if write and not stopped and not _undone(error):
+    if write and not stopped and not is_undone(error):
         return _unavailable("write.outcome_unknown", _UNKNOWN)
     if isinstance(error, NetworkTimeout) or _timed_out(error):
         return _unavailable("query.timeout", _TOO_LATE)
@@ -543,10 +618,8 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
     return QueryError("query.refused", "The database can't run this query.")
 
 
-def _given_up(failure: PyMongoError) -> FalcorestError:
-    """Return the error for a transaction that was tried for too long, and is undone."""
-    if getattr(failure, "code", None) == WRITE_CONFLICT:
-        return write_conflict()
+def _given_up() -> Unavailable:
+    """Return the error for a transaction that failed for too long, and is undone."""
     return _unavailable("database.unavailable", "The database failed; nothing was changed.")
 
 

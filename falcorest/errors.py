@@ -13,6 +13,7 @@
         ├── NotFound             404
         ├── MethodNotAllowed     405
         ├── NotAcceptable        406
+        ├── RequestTimeout       408
         ├── Conflict             409
         ├── PreconditionFailed   412
         ├── ContentTooLarge      413
@@ -89,6 +90,7 @@ CODES: dict[str, tuple[int, str]] = {
     "document.not_found": (404, "There is no such document."),
     "method.not_allowed": (405, "The address doesn't serve this method."),
     "accept.unsupported": (406, "`Accept` names nothing that is served."),
+    "body.timeout": (408, "The body took too long to come; nothing was done about the request."),
     "document.duplicate": (409, "Another document has the same value in a unique field."),
     "write.conflict": (409, "Another write came in between; nothing was changed."),
     "patch.conflict": (409, "The patch doesn't fit the document; nothing was changed."),
@@ -103,6 +105,7 @@ CODES: dict[str, tuple[int, str]] = {
     "server.error": (500, "Something broke in the server; its log says what."),
     "http.error": (500, "An HTTP error without a slug of its own; `status` says which."),
     "database.unsupported": (501, "The database behind the server can't do this."),
+    "server.busy": (503, "The server has too much to do; nothing was done about the request."),
     "database.unavailable": (503, "The database can't be reached."),
     "auth.busy": (503, "Too many passwords are being checked at once."),
     "query.timeout": (503, "The database didn't answer within the time limit."),
@@ -260,6 +263,12 @@ class NotAcceptable(Problem):
     """406: the client accepts nothing that is served."""
 
     status = 406
+
+
+class RequestTimeout(Problem):
+    """408: the client takes too long to send its request."""
+
+    status = 408
 
 
 class Conflict(Problem):

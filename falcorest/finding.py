@@ -13,6 +13,7 @@ import bson
 from bson import CodecOptions
 from bson.binary import UuidRepresentation
 from bson.raw_bson import RawBSONDocument
+from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
@@ -52,6 +53,7 @@ database_operation = functools.partial(
     operation,
     attrgetter("time_limit"),
     running_in=lambda service: service._transactions.running,
+    asks_primary=attrgetter("reads_primary"),
 )
 
 
@@ -89,6 +91,8 @@ class Finder:
 
     Attributes:
         rows: Which documents are there for the caller; None for all of them.
+        outage: Knows whether the primary answers.
+        reads_primary: Whether documents are read from the primary only.
         stream_limit_ms: How long the database may work on one stream, in milliseconds.
         version_field: The field that counts the changes of a document, if there is one.
 
@@ -114,6 +118,7 @@ class Finder:
         self._database = database
         self._transactions = transactions
         self._codec = _own_codec(database)
+        self.outage = transactions.outage
         self.heed(Concerns())
 
     def heed(self, concerns: Concerns) -> None:
@@ -125,6 +130,7 @@ class Finder:
 
     def _use(self, collection: Collection[Document]) -> None:
         self.collection = collection
+        self.reads_primary = collection.read_preference == ReadPreference.PRIMARY
         self._takes_command = not in_memory(self._database) and takes_command(collection)
 
     def answering(self) -> Self:

@@ -13,7 +13,7 @@ from falcon.constants import HTTP_METHODS
 
 from falcorest.auth.methods import authenticate
 from falcorest.caller import CHALLENGE, caller_of, set_user, user_of
-from falcorest.database import BUDGET, Budget
+from falcorest.database import BUDGET, WAITED, Budget
 from falcorest.errors import MethodNotAllowed, QueryError
 from falcorest.formats import FORMAT, JSON, choose
 from falcorest.links import begin
@@ -54,7 +54,9 @@ class Middleware:
             return
         view = resource
         limit = view.service.time_limit
-        BUDGET.set(None if limit is None else Budget(limit))
+        # NOTE: to the client, it is one wait.
+        waited = req.env.get(WAITED, 0.0)
+        BUDGET.set(None if limit is None else Budget(limit - waited, view.service.outage))
         is_item = "id" in params
         if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.

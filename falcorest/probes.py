@@ -40,7 +40,9 @@ def _said(name: str, summary: str, answer: str, *codes: str, **other: Any) -> Sa
     return Said(name, "Operation", summary, answer, codes=codes, **{**common, **other})
 
 
-class _Probe(View):
+class Probe(View):
+    """Base class of probes, which are answered however much there is to do."""
+
     who = "public"
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -51,10 +53,11 @@ class _Probe(View):
     on_head = on_get
 
     def answer(self, resp: falcon.Response) -> None:
+        """Answer."""
         raise NotImplementedError
 
 
-class LiveView(_Probe):
+class LiveView(Probe):
     """Tells that the process answers; it asks the database nothing."""
 
     said = _said("live", "Tell whether the process answers", "It does.")
@@ -65,7 +68,7 @@ class LiveView(_Probe):
         resp.data = _WELL
 
 
-class ReadyView(_Probe):
+class ReadyView(Probe):
     """Tells whether the database answers, and since when it doesn't.
 
     Args:
@@ -129,7 +132,7 @@ class ReadyView(_Probe):
         self._asked = monotonic()
 
 
-class MetricsView(_Probe):
+class MetricsView(Probe):
     """Shows the figures of an application as Prometheus reads them.
 
     Args:

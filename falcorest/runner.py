@@ -24,15 +24,18 @@ from falcorest.database import MongoDatabase
 from falcorest.demo import fill
 from falcorest.embedded import die_with_parent
 from falcorest.errors import ConfigurationError
+from falcorest.in_flight import MAX_WAITING, WAIT_MS
 from falcorest.limits import Limits
 from falcorest.logs import configure
-from falcorest.server import build_app, monitor_of, open_database
+from falcorest.server import PROBES, build_app, monitor_of, open_database
 from falcorest.settings import IN_MEMORY, Settings
 
 SERVERS = ("granian", "gunicorn", "waitress")
 
 _GRACE_SECONDS = 30
 _LISTEN_SECONDS = 30.0
+#: For probes, and for requests that are refused.
+_SPARE_THREADS = 4
 
 # NOTE: a text, because an application that OpenTelemetry has put in its place has no parameters.
 App: TypeAlias = "falcon.App[Any, Any]"
@@ -48,6 +51,9 @@ class Run:
         port: Likewise.
         workers: How many processes.
         threads: How many requests each of them serves at once.
+        max_waiting: How many more wait for their turn.
+        wait_ms: How long they do, in milliseconds.
+        client_timeout_ms: How long a client may send and read nothing.
         max_body_bytes: The largest body that a server has to take in.
         max_import_bytes: The largest body of an import.
         address: The IP address of the host, once it is known.
@@ -58,9 +64,17 @@ class Run:
     port: int
     workers: int
     threads: int
+    max_waiting: int = MAX_WAITING
+    wait_ms: int = WAIT_MS
+    client_timeout_ms: int = Limits.client_timeout_ms
     max_body_bytes: int = Limits.max_body_bytes
     max_import_bytes: int = Limits.max_import_bytes
     address: str = ""
+
+    @property
+    def all_threads(self) -> int:
+        """How many threads each process needs: those that wait have one, too."""
+        return self.threads + self.max_waiting + _SPARE_THREADS
 
     @property
     def url(self) -> str:
@@ -152,6 +166,7 @@ def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> 
         ready: Called when the server listens.
     """
     owner = os.getpid()
+    load = functools.partial(_load_watched, run, load)
     # NOTE: a SIGTERM that comes before a worker listens to it would be lost to the handlers that
     # it has from its parent, who would wait for it as long as for requests in flight. So workers
     # begin with it held back.
@@ -171,6 +186,15 @@ def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> 
             raise
 
 
+def _load_watched(run: Run, load: Callable[[], App]) -> App:
+    app = load()
+    if sys.platform == "linux":
+        from falcorest.connections import Watch
+
+        Watch(run.port, run.client_timeout_ms / 1000).start()
+    return app
+
+
 def _mask_sigterm(how: int) -> None:
     signal.pthread_sigmask(how, {signal.SIGTERM})
 
@@ -184,9 +208,21 @@ def _leave(code: Any) -> NoReturn:
 
 def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
-    from granian.server import Server
+    from granian.server import Server, mp
 
+    from falcorest.granian_worker import SPARE_THREADS, Turns
+
+    internals: Any = mp
+    wrap = internals._wsgi_call_wrap
+
+    def in_turns(app: App, *rest: Any) -> Turns:
+        turns = Turns(app, run.threads, run.max_waiting, run.wait_ms, PROBES)
+        turns.call = wrap(turns.serve_one, *rest)
+        return turns
+
+    internals._wsgi_call_wrap = in_turns
     logging.getLogger("_granian").addFilter(_is_for_us)
     server = Server(
         "falcorest",
@@ -197,7 +233,8 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         # it takes a thousand connections at the most.
         http=HTTPModes.http1,
         workers=run.workers,
-        blocking_threads=run.threads,
+        blocking_threads=run.threads + SPARE_THREADS,
+        http1_settings=HTTP1Settings(header_read_timeout=run.client_timeout_ms),
         websockets=False,
         log_level=LogLevels.warning,
         # NOTE: so that what it says is written as the rest of the log is.
@@ -288,7 +325,7 @@ def _gunicorn(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
                 if ":" in run.address
                 else f"{run.address}:{run.port}",
                 "workers": run.workers,
-                "threads": run.threads,
+                "threads": run.all_threads,
                 "worker_class": Worker,
                 "graceful_timeout": _GRACE_SECONDS,
                 "loglevel": "warning",
@@ -336,8 +373,13 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         load(),
         host=run.address,
         port=run.port,
-        threads=run.threads,
+        threads=run.all_threads,
         ident=None,
+        # NOTE: as many as granian takes; by itself it takes a hundred.
+        connection_limit=1000,
+        asyncore_use_poll=True,
+        # NOTE: how much of an answer waits for its reader; by itself it keeps 16 MiB of each.
+        outbuf_high_watermark=1024 * 1024,
         # NOTE: waitress takes a body in before the application sees the request, so it needs a
         # bound of its own; up to that, the application says what is wrong.
         max_request_body_size=max(16 * run.max_body_bytes, run.max_import_bytes),

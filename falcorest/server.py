@@ -33,6 +33,7 @@ from falcorest.cors import CORS
 from falcorest.database import MongoDatabase, connect, in_memory
 from falcorest.dialects import TypedDialect
 from falcorest.errors import ConfigurationError, problem_object
+from falcorest.in_flight import InFlight
 from falcorest.indexes.build import build_in_memory
 from falcorest.late_start import LateStart, log_late
 from falcorest.logs import AccessLog, configure, log_access
@@ -50,6 +51,9 @@ from falcorest.settings import (
     load_settings,
 )
 from falcorest.views import ResourceView
+
+#: Where the probes stand.
+LIVE, READY, METRICS = PROBES = ("/health/live", "/health/ready", "/metrics")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -188,6 +192,9 @@ def build_app(
     # PERF: a monitor that has nothing to see is left out.
     seeing = [monitor] if monitor.listeners else []
     app: falcon.App[Any, Any] = falcon.App(middleware=[*seeing, RequestIds()])
+    if settings.max_in_flight is not None:
+        waiting = {"max_waiting": settings.max_waiting, "wait_ms": settings.wait_ms}
+        app.add_middleware(InFlight(settings.max_in_flight, **waiting))
     if settings.cors_origins:
         app.add_middleware(CORS(settings.cors_origins, credentials=settings.cors_credentials))
     if settings.compression:
@@ -224,10 +231,10 @@ def build_app(
     api.add_view(MeView(users, authentication), "/me")
     if settings.registration == "open":
         api.add_view(RegisterView(users, settings.max_body_bytes), "/register")
-    api.add_view(LiveView(), "/health/live")
-    api.add_view(ReadyView(database), "/health/ready")
+    api.add_view(LiveView(), LIVE)
+    api.add_view(ReadyView(database), READY)
     if settings.metrics:
-        api.add_view(MetricsView(monitor), "/metrics")
+        api.add_view(MetricsView(monitor), METRICS)
     if settings.docs == "on":
         api.describe()
     return app

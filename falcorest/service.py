@@ -20,6 +20,7 @@ from falcorest.database import (
     Transactions,
     Translation,
     in_memory,
+    is_undone,
     refusals,
     translate,
     write_conflict,
@@ -547,7 +548,7 @@ class CollectionService(Pager):
                 identities = [one["_id"] for one in found]
                 affected = _Affected(len(identities), condition, identities)
         except PyMongoError as error:
-            if error.has_error_label("TransientTransactionError"):
+            if is_undone(error):
                 raise
             # NOTE: nothing was written yet, so it is the query that failed.
             raise translate(error) from error

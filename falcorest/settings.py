@@ -432,6 +432,31 @@ SETTINGS: tuple[Setting, ...] = (
         checks=(_POSITIVE,),
     ),
     Setting(
+        "FALCOREST_MAX_IN_FLIGHT",
+        "max_in_flight",
+        "int",
+        None,
+        "The most requests that a process serves at once. Others wait for their turn.",
+        "``--threads`` of ``falcorest serve``; no bound under another server",
+        (_POSITIVE,),
+    ),
+    Setting(
+        "FALCOREST_MAX_WAITING",
+        "max_waiting",
+        "int",
+        100,
+        "The most requests that wait for their turn in a process. More are answered with 503.",
+        checks=(_NOT_NEGATIVE,),
+    ),
+    Setting(
+        "FALCOREST_WAIT_MS",
+        "wait_ms",
+        "int",
+        1000,
+        "How long a request waits for its turn, in milliseconds; then it is answered with 503.",
+        checks=(_POSITIVE,),
+    ),
+    Setting(
         "FALCOREST_WRITE_CONCERN",
         "write_concern",
         "str",
@@ -585,6 +610,9 @@ class Settings(Limits):
     max_limit: int | None = None
     max_affected: int = 1000
     timeout_ms: int = 5000
+    max_in_flight: int | None = None
+    max_waiting: int = 100
+    wait_ms: int = 1000
     write_concern: str = MAJORITY
     read_concern: str | None = None
     read_preference: str = READ_PREFERENCES[0]

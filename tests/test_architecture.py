@@ -24,8 +24,8 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 #: A module imports only from those before it.
 ORDER = [
-    *("errors", "preconditions", "preferences", "logs", "limits", "database"),
-    *("concerns", "bson_json"),
+    *("errors", "preconditions", "preferences", "logs", "limits", "outage", "database"),
+    *("concerns", "bson_json", "connections"),
     *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
@@ -34,9 +34,9 @@ ORDER = [
     *("finding", "paging", "service", "planning", "resource", "related", "reading", "nested"),
     *("returned", "references", "writing", "conditional", "tables", "formats", "lines"),
     *("imports", "responding", "views", "idempotency", "compression", "auth", "middleware"),
-    *("openapi", "api", "monitor", "probes", "catalog", "late_start", "cors", "server", "demo"),
-    *("gunicorn_worker", "runner", "scaffold", "indexing", "terminal", "index_report"),
-    *("routes", "targets", "cli"),
+    *("openapi", "api", "monitor", "probes", "in_flight", "catalog", "late_start", "cors"),
+    *("server", "demo", "granian_worker", "gunicorn_worker", "runner", "scaffold", "indexing"),
+    *("terminal", "index_report", "routes", "targets", "cli"),
 ]
 
 

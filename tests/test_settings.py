@@ -124,6 +124,9 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
         [("true", True), ("false", False)],
     ),
     "FALCOREST_TIMEOUT_MS": ("timeout_ms", 5000, [("1", 1), ("250", 250)]),
+    "FALCOREST_MAX_IN_FLIGHT": ("max_in_flight", None, [("1", 1), ("64", 64)]),
+    "FALCOREST_MAX_WAITING": ("max_waiting", 100, [("0", 0), ("1", 1)]),
+    "FALCOREST_WAIT_MS": ("wait_ms", 1000, [("1", 1), ("250", 250)]),
     "FALCOREST_WRITE_CONCERN": (
         "write_concern",
         "majority",
@@ -149,6 +152,7 @@ TABLE: dict[str, tuple[str, Any, list[tuple[str, Any]]]] = {
 NUMBERS = [
     *("FALCOREST_TOKEN_SECONDS", "FALCOREST_MAX_LIMIT", "FALCOREST_MAX_AFFECTED"),
     *("FALCOREST_TIMEOUT_MS", "FALCOREST_LOGIN_FAILURES", "FALCOREST_POOL_SIZE"),
+    *("FALCOREST_MAX_IN_FLIGHT", "FALCOREST_WAIT_MS"),
     *(one.setting for one in LIMITS),
 ]
 
@@ -204,6 +208,7 @@ MALFORMED: list[tuple[str, str]] = [
     *(("FALCOREST_JSON", value) for value in ("", "relaxed", "Plain")),
     *(("FALCOREST_CORS_ORIGINS", value) for value in BAD_ORIGINS),
     *((one.setting, str(one.most + 1)) for one in LIMITS),
+    *(("FALCOREST_MAX_WAITING", value) for value in ("", "-1", "1.5", "many")),
     *(("FALCOREST_SLOW_MS", value) for value in ("", "-1", "1.5", "many")),
     *(("FALCOREST_LOG", value) for value in ("", "JSON", "off", "text")),
     *(("FALCOREST_WRITE_CONCERN", value) for value in ("", "0", "-1", "51", "1.5", "a b", "²")),

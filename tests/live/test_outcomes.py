@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from bson import ObjectId
+from marshmallow import fields as ma
+from pymongo.client_session import ClientSession
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from falcorest import Resource, ResourceView, Schema, fields, methods
 from falcorest.auth import keys
 from falcorest.database import BUDGET, _was_repeated
 from tests.conftest import MakeApi
+from tests.declared import DeclaredApi
 from tests.live.faults import Faulty
 from tests.support import Api, assert_problem
 
@@ -142,3 +147,88 @@ def test_nothing_is_left_of_a_request_that_waited_too_long(
             assert_problem(api.get("/api/rockets"), 503, TIMEOUT)
         assert api.get(url).status_code in {200, 400, 404}
         assert BUDGET.get() is None
+
+
+@pytest.mark.parametrize("name", ["create many", "change many", "delete many"])
+def test_a_connection_made_at_a_bad_moment_is_not_kept(
+    name: str, faulty: Faulty, make_api: MakeApi
+) -> None:
+    """One that was opened while its server was neither primary nor secondary."""
+    api = make_api(faulty.uri)
+    api.rockets.insert_many([{"_id": one, "n": 0} for one in "ab"])
+    connections = connections_of(api)
+    assert connections
+    for connection in connections:
+        connection.supports_sessions = False
+    assert write(api, name).status_code in {200, 201}
+    assert all(connection.supports_sessions for connection in connections_of(api))
+
+
+def test_the_end_of_a_transaction_on_such_a_connection(faulty: Faulty, make_api: MakeApi) -> None:
+    api = make_api(faulty.uri)
+    connections_of(api)
+    commit = ClientSession.commit_transaction
+
+    def commit_on_it(session: Any) -> None:
+        for connection in connections_of(api):
+            connection.supports_sessions = False
+        commit(session)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientSession, "commit_transaction", commit_on_it)
+        assert_problem(write(api, "create many"), 503, UNKNOWN)
+    assert write(api, "create many").status_code == 201
+
+
+def connections_of(api: Api) -> list[Any]:
+    """Return the connections that the driver has open, for lack of a public way."""
+    assert api.get("/api/rockets").status_code == 200
+    servers = api.database.client._topology._servers.values()
+    return [connection for server in servers for connection in server.pool.conns]
+
+
+ADA = ObjectId()
+
+
+class AuthorSchema(Schema):
+    id = fields.ObjectId(attribute="_id")
+
+
+class Authors(Resource):
+    collection = "authors"
+    schema = AuthorSchema
+
+
+class PostSchema(Schema):
+    id = ma.String(attribute="_id")
+    n = ma.Integer()
+    author = fields.Reference("authors")
+
+
+class Posts(Resource):
+    collection = "posts"
+    schema = PostSchema
+    related_resources: ClassVar[Any] = {"author": Authors}
+
+
+class PostView(ResourceView):
+    resource = Posts
+    methods = methods.ALL
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [("POST", "/posts/", {"id": "q", "author": str(ADA)}), ("PATCH", "/posts/p/", {"n": 1})],
+    ids=["create", "change"],
+)
+def test_a_write_that_can_not_be_shown_has_happened(
+    request_: tuple[Any, ...], faulty: Faulty, make_api: MakeApi
+) -> None:
+    database = make_api(faulty.uri, timeout_ms=1000).database
+    database.authors.insert_one({"_id": ADA})
+    database.posts.insert_one({"_id": "p", "n": 0, "author": str(ADA)})
+    api = DeclaredApi(database).register(posts=PostView)
+    with faulty.failing("find", closeConnection=True):
+        problem = assert_problem(api(*request_), 503, UNKNOWN)
+    assert "Read what became of it" in problem["detail"]
+    assert list(database.posts.find({"$or": [{"_id": "q"}, {"n": 1}]})) != []
