@@ -144,7 +144,10 @@ def serve(
     settings = settings.replace(max_in_flight=settings.max_in_flight or threads)
     assert settings.max_in_flight is not None
     turns = (settings.max_in_flight, settings.max_waiting, settings.wait_ms)
-    run = Run(server, host, port, workers, *turns, *bodies)
+    # NOTE: while it waits for the database, a client has nothing to send and nothing to read.
+    waits = settings.timeout_ms + settings.wait_ms + 1000
+    client = max(settings.client_timeout_ms, waits)
+    run = Run(server, host, port, workers, *turns, client, *bodies)
     check_run(run, settings)
     run = run.bound()
     with _opened(settings, serving=True) as (settings, running):

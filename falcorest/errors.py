@@ -13,6 +13,7 @@
         ├── NotFound             404
         ├── MethodNotAllowed     405
         ├── NotAcceptable        406
+        ├── RequestTimeout       408
         ├── Conflict             409
         ├── PreconditionFailed   412
         ├── ContentTooLarge      413
@@ -89,6 +90,7 @@ CODES: dict[str, tuple[int, str]] = {
     "document.not_found": (404, "There is no such document."),
     "method.not_allowed": (405, "The address doesn't serve this method."),
     "accept.unsupported": (406, "`Accept` names nothing that is served."),
+    "body.timeout": (408, "The body took too long to come; nothing was done about the request."),
     "document.duplicate": (409, "Another document has the same value in a unique field."),
     "write.conflict": (409, "Another write came in between; nothing was changed."),
     "patch.conflict": (409, "The patch doesn't fit the document; nothing was changed."),
@@ -261,6 +263,12 @@ class NotAcceptable(Problem):
     """406: the client accepts nothing that is served."""
 
     status = 406
+
+
+class RequestTimeout(Problem):
+    """408: the client takes too long to send its request."""
+
+    status = 408
 
 
 class Conflict(Problem):

@@ -291,7 +291,7 @@ def _repeatable(
         key, caller = read_key(given), caller_of(req)
         _require_repeatable(view, req, caller)
         # NOTE: it is read once, and the responder may run several times.
-        req.env[BODY] = Body(req, view.limits.max_body_bytes).whole()
+        req.env[BODY] = Body(req, view.limits.max_body_bytes, view.limits.client_timeout_ms).whole()
         place = (req.method, req.root_path, view.url, params.get("id"))
         outcome, replayed = outcomes.once(
             view.service,

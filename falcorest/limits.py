@@ -92,6 +92,13 @@ class Limits:
     max_line_bytes: int = _limit(
         1024 * 1024, "The longest line of an import, in bytes.", "body.too_large"
     )
+    client_timeout_ms: int = _limit(
+        30_000,
+        "How long a client may take to send a body, or 64 KiB of an import, in milliseconds. Under "
+        "``falcorest serve`` also, how long it may send and read nothing, or almost nothing, "
+        "before its connection is closed.",
+        "body.timeout",
+    )
     max_update_fields: int = _limit(
         1000,
         "The most fields that one ``PATCH`` may name, in all its operators.",

@@ -114,6 +114,7 @@ def read_json(
     max_depth: int = Limits.max_body_depth,
     accepted: str = falcon.MEDIA_JSON,
     parse: Callable[[bytes, int], Any] = bson_json.parse,
+    timeout_ms: int = Limits.client_timeout_ms,
 ) -> Any:
     """Read the body of a request as JSON; ``$`` objects in it are left as they stand.
 
@@ -123,11 +124,13 @@ def read_json(
         max_depth: How many levels of objects and lists it may have.
         accepted: The media types that are read at this address.
         parse: What reads it otherwise.
+        timeout_ms: How long it may take to come.
 
     Raises:
         UnsupportedMediaType: It is something else (415).
         ContentTooLarge: It is larger (413).
         BodyError: It can't be read (400).
+        RequestTimeout: It takes too long to come (408).
     """
     if media_type(req) not in {"", *accepted.split(", ")}:
         raise UnsupportedMediaType(
@@ -138,7 +141,7 @@ def read_json(
             ),
         )
     body = req.env.get(BODY)
-    return parse(Body(req, max_bytes).whole() if body is None else body, max_depth)
+    return parse(Body(req, max_bytes, timeout_ms).whole() if body is None else body, max_depth)
 
 
 def log_failure(req: falcon.Request, error: Exception) -> None:

@@ -53,6 +53,7 @@ class Run:
         threads: How many requests each of them serves at once.
         max_waiting: How many more wait for their turn.
         wait_ms: How long they do, in milliseconds.
+        client_timeout_ms: How long a client may send and read nothing.
         max_body_bytes: The largest body that a server has to take in.
         max_import_bytes: The largest body of an import.
         address: The IP address of the host, once it is known.
@@ -65,6 +66,7 @@ class Run:
     threads: int
     max_waiting: int = MAX_WAITING
     wait_ms: int = WAIT_MS
+    client_timeout_ms: int = Limits.client_timeout_ms
     max_body_bytes: int = Limits.max_body_bytes
     max_import_bytes: int = Limits.max_import_bytes
     address: str = ""
@@ -164,6 +166,7 @@ def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> 
         ready: Called when the server listens.
     """
     owner = os.getpid()
+    load = functools.partial(_load_watched, run, load)
     # NOTE: a SIGTERM that comes before a worker listens to it would be lost to the handlers that
     # it has from its parent, who would wait for it as long as for requests in flight. So workers
     # begin with it held back.
@@ -183,6 +186,15 @@ def run_server(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> 
             raise
 
 
+def _load_watched(run: Run, load: Callable[[], App]) -> App:
+    app = load()
+    if sys.platform == "linux":
+        from falcorest.connections import Watch
+
+        Watch(run.port, run.client_timeout_ms / 1000).start()
+    return app
+
+
 def _mask_sigterm(how: int) -> None:
     signal.pthread_sigmask(how, {signal.SIGTERM})
 
@@ -196,6 +208,7 @@ def _leave(code: Any) -> NoReturn:
 
 def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> None:
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import Server, mp
 
@@ -221,6 +234,7 @@ def _granian(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> No
         http=HTTPModes.http1,
         workers=run.workers,
         blocking_threads=run.threads + SPARE_THREADS,
+        http1_settings=HTTP1Settings(header_read_timeout=run.client_timeout_ms),
         websockets=False,
         log_level=LogLevels.warning,
         # NOTE: so that what it says is written as the rest of the log is.
@@ -364,6 +378,8 @@ def _waitress(run: Run, load: Callable[[], App], ready: Callable[[], None]) -> N
         # NOTE: as many as granian takes; by itself it takes a hundred.
         connection_limit=1000,
         asyncore_use_poll=True,
+        # NOTE: how much of an answer waits for its reader; by itself it keeps 16 MiB of each.
+        outbuf_high_watermark=1024 * 1024,
         # NOTE: waitress takes a body in before the application sees the request, so it needs a
         # bound of its own; up to that, the application says what is wrong.
         max_request_body_size=max(16 * run.max_body_bytes, run.max_import_bytes),

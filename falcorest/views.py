@@ -252,7 +252,9 @@ class ResourceView(View, Permissions):
     def _import(self, req: falcon.Request, resp: falcon.Response) -> None:
         work, _ = req.env[PREPARED]
         work.resource.view_method = methods.BulkCreate
-        lines = Body(req, self.limits.max_import_bytes).lines(self.limits.max_line_bytes)
+        lines = Body(req, self.limits.max_import_bytes, self.limits.client_timeout_ms).lines(
+            self.limits.max_line_bytes
+        )
         self._answer(resp, Import(work, self.limits).run(lines))
 
     def _create_many(self, req: falcon.Request, resp: falcon.Response, data: list[Any]) -> None:
@@ -448,7 +450,14 @@ class ResourceView(View, Permissions):
         parse: Callable[[bytes, int], Any] = bson_json.parse,
     ) -> Any:
         limits = self.limits
-        return read_json(req, limits.max_body_bytes, limits.max_body_depth, accepted, parse)
+        return read_json(
+            req,
+            limits.max_body_bytes,
+            limits.max_body_depth,
+            accepted,
+            parse,
+            limits.client_timeout_ms,
+        )
 
     def _without_plain_id(self, body: Any, identity: Any) -> Any:
         """Take the ``_id`` of the address out of a body, where it stands as plain JSON shows it."""

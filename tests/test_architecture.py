@@ -25,7 +25,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 #: A module imports only from those before it.
 ORDER = [
     *("errors", "preconditions", "preferences", "logs", "limits", "outage", "database"),
-    *("concerns", "bson_json"),
+    *("concerns", "bson_json", "connections"),
     *("patches", "fields", "schema", "query", "memory", "keyset", "commands", "metrics"),
     *("operators", "hints", "updates", "methods", "caller", "paths", "protection", "rows"),
     *("policy", "indexes", "settings", "embedded", "permissions", "plain_json"),
