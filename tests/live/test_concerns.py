@@ -236,9 +236,13 @@ READS = ("", "/b", "?_count=exact", "?_count=capped", "?_limit=5")
         ("", {"read_preference": "secondary"}, False),
         ("", {"read_preference": "secondaryPreferred", "read_concern": "majority"}, False),
         ("&readPreference=secondary", {}, False),
-        ("&readPreference=secondary", {"read_preference": "primary"}, True),
-        ("&readPreference=secondary", {"read_preference": "primaryPreferred"}, True),
         ("", {"read_concern": "linearizable"}, True),
+        *(
+            pytest.param(
+                "&readPreference=secondary", {"read_preference": one}, True, marks=pytest.mark.long
+            )
+            for one in ("primary", "primaryPreferred")
+        ),
     ],
 )
 def test_answers_are_read_where_it_is_allowed(
@@ -388,7 +392,9 @@ SAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("says", SAYS)
+@pytest.mark.parametrize(
+    "says", ["nothing", *(pytest.param(one, marks=pytest.mark.long) for one in [*SAYS][1:])]
+)
 def test_a_write_reads_from_the_primary(open_door: OpenDoor, trio: Trio, says: str) -> None:
     """Whatever is said, and though the secondaries know nothing of it."""
     door = open_door("&readPreference=secondary&readConcernLevel=available&w=1", **SAYS[says])
@@ -547,7 +553,7 @@ def test_callers_are_known_by_the_primary(trio: Trio, named: Any) -> None:
 def test_a_write_that_is_not_confirmed_in_time_is_said_to_be_unknown(
     open_door: OpenDoor, trio: Trio
 ) -> None:
-    door = open_door(timeout_ms=600)
+    door = open_door(timeout_ms=400)
     everywhere(door.database, "things", {"_id": "a", "n": 1}, {"_id": "b", "n": 2})
     plain = door.url != "/things"
     identity = "_id" if plain else "id"
@@ -566,7 +572,7 @@ def test_a_write_that_is_not_confirmed_in_time_is_said_to_be_unknown(
             result = door(*request)
             assert_problem(result, 503, "write.outcome_unknown")
             assert result.headers["retry-after"] == "1"
-            assert 0.5 < time.monotonic() - begun < 1.2, request
+            assert 0.3 < time.monotonic() - begun < 1.0, request
     # They did happen: the primary had them, and the others got them in the end.
     stored = {one["_id"]: one["n"] for one in door.database["things"].find()}
     assert stored == {"a": 5}
@@ -703,7 +709,7 @@ def test_a_request_that_finds_no_connection_free_waits_for_one_in_its_time(
 ) -> None:
     api = make_api(faulty.uri, timeout_ms=700, pool_size=pool_size)
     api.rockets.insert_one({"_id": "a"})
-    slow = {"blockConnection": True, "blockTimeMS": 5000, "mode": {"times": 1}}
+    slow = {"blockConnection": True, "blockTimeMS": 1500, "mode": {"times": 1}}
     with ThreadPoolExecutor(1) as others, faulty.failing("aggregate", **slow) as met:
         other = others.submit(api.get, "/api/rockets?_count=exact&_limit=1")
         met()
