@@ -90,8 +90,11 @@ PASSING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 134
 #: How long a transaction is tried again, in seconds, where the client has no time limit.
 RETRY_SECONDS = 5.0
 _TIMED_OUT = {50, 262, 202}
-# NOTE: of these, a server doesn't tell whether another one has done it.
-_LEFT_OPEN = PASSING | {202}
+# NOTE: these are no client's doing: something inside has failed, a lock wasn't to be had, a
+# transaction took too long, an operation was killed, the disk is full.
+_FAILED = {1, 8, 24, 46, 246, 290, 11601, 14031}
+# NOTE: of these, a server doesn't tell whether it, or another one, has done it.
+_LEFT_OPEN = PASSING | _FAILED | {202}
 _NOT_ALLOWED = {13, 18, 8000}
 
 
@@ -492,6 +495,10 @@ def translate(error: Exception, *, write: bool = False) -> FalcorestError:
     if isinstance(error, ConnectionFailure | WriteConcernError) or _timed_out(error):
         return _translate_interruption(error, write)
     if isinstance(error, OperationFailure):
+        # NOTE: of a statement, the server says what has become of it at the first time.
+        of_statement = isinstance(error, WriteError) or is_undone(error)
+        if write and not of_statement and _was_repeated(error):
+            return _unavailable("write.outcome_unknown", _UNKNOWN)
         return _translate_failure(error, write)
     return ServerError("server.error", "The database answered something unexpected.")
 
@@ -571,10 +578,10 @@ def _translate_failure(error: OperationFailure, write: bool) -> FalcorestError:
 
 
 def _translate_bulk(error: BulkWriteError) -> FalcorestError:
-    errors = (error.details or {}).get("writeErrors") or []
-    if not errors:
+    details = error.details or {}
+    if not details.get("writeErrors") or details.get("writeConcernErrors"):
         return _translate_interruption(error, write=True)
-    return _translate_write(errors[0])
+    return _translate_write(details["writeErrors"][0])
 
 
 def refusals(error: BulkWriteError) -> dict[int, FalcorestError]:
@@ -607,8 +614,8 @@ def _translate_code(code: int, write: bool) -> FalcorestError:
         return _unavailable("query.timeout", _TOO_LATE)
     if code in PASSING:
         return _unavailable("database.unavailable", "The connection to the database broke.")
-    if code in _BROKEN_OFF and not write:
-        return _unavailable("database.unavailable", "The database broke the list off.")
+    if code in _BROKEN_OFF | _FAILED and not write:
+        return _unavailable("database.unavailable", "The database broke off.")
     if code == WRITE_CONFLICT:
         return write_conflict()
     if code in _NOT_ALLOWED:

@@ -32,6 +32,7 @@ from falcorest.errors import (
     Forbidden,
     NotFound,
     Problem,
+    Unavailable,
     WriteRefused,
 )
 from falcorest.finding import Changed, database_operation, in_session, is_version, with_identity
@@ -447,7 +448,7 @@ class CollectionService(Pager):
     def _explain_insert(self, error: BulkWriteError, count: int) -> FalcorestError:
         problem = translate(error, write=True)
         failures = (error.details or {}).get("writeErrors") or []
-        if isinstance(problem, Problem) and failures:
+        if isinstance(problem, Problem) and failures and not isinstance(problem, Unavailable):
             failed = failures[0]["index"]
             inserted = 0 if self._transactions.supported else failed
             problem.members["inserted"] = list(range(inserted))

@@ -135,12 +135,20 @@ TRANSLATIONS: list[tuple[Exception, tuple[bool, ...], str]] = [
     # A server that isn't the primary any more, or was not reached from another one.
     *((failure(code), READ, UNAVAILABLE) for code in (6, 7, 89, 91, 134, 189, 11602)),
     *((failure(code), WRITE, UNKNOWN) for code in (6, 7, 89, 91, 134, 189, 11602, 262, 202)),
+    # What is no client's doing.
+    *((failure(code), READ, UNAVAILABLE) for code in (1, 8, 24, 46, 246, 11601, 14031)),
+    *((failure(code), WRITE, UNKNOWN) for code in (1, 8, 24, 46, 246, 290, 11601, 14031)),
     # The end of a transaction that could not be sent again.
     (labelled(driver.ServerSelectionTimeoutError(LEAK)), WRITE, UNKNOWN),
     (labelled(driver.WaitQueueTimeoutError(LEAK)), WRITE, UNKNOWN),
     (driver.WTimeoutError(LEAK, 64, {}), WRITE, UNKNOWN),
     (driver.WriteConcernError(LEAK, 64, {}), WRITE, UNKNOWN),
     (driver.BulkWriteError({"writeErrors": [], "writeConcernErrors": [{}]}), WRITE, UNKNOWN),
+    (
+        driver.BulkWriteError({"writeErrors": [{"code": 121}], "writeConcernErrors": [{}]}),
+        WRITE,
+        UNKNOWN,
+    ),
     (failure(2), READ, "query.refused"),
     (failure(51091), READ, "query.refused"),
     (failure(17287), READ, "query.refused"),
@@ -215,6 +223,31 @@ def test_a_write_that_was_sent_before_may_have_happened(error: type[Exception]) 
         assert translate(caught.value).code != UNKNOWN
     assert codes[0] in {UNAVAILABLE, TIMEOUT}
     assert codes[1] == UNKNOWN
+
+
+@pytest.mark.parametrize("code", [2, 13, 112, 251])
+def test_a_refusal_of_what_was_sent_before_tells_nothing(code: int) -> None:
+    with pytest.raises(driver.OperationFailure) as caught:
+        _Attempts(1).run(failure(code))
+    assert translate(caught.value, write=True).code == UNKNOWN
+    assert translate(caught.value).code != UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (driver.DuplicateKeyError(LEAK, 11000, {"keyPattern": {"a": 1}}), "document.duplicate"),
+        (write_error(121), "write.refused"),
+        (failure(251, ["TransientTransactionError"]), "write.conflict"),
+    ],
+    ids=["duplicate", "refused", "undone"],
+)
+def test_what_is_said_of_a_statement_holds_for_all_attempts(
+    error: driver.PyMongoError, code: str
+) -> None:
+    with pytest.raises(driver.PyMongoError) as caught:
+        _Attempts(1).run(error)
+    assert translate(caught.value, write=True).code == code
 
 
 @pytest.mark.parametrize(
