@@ -9,7 +9,12 @@ from typing import Any
 
 from pymongo.errors import CollectionInvalid, InvalidName, OperationFailure, PyMongoError
 
-from falcorest.concerns import MAJORITY, require_confirmable
+from falcorest.concerns import (
+    LINEARIZABLE,
+    MAJORITY,
+    require_confirmable,
+    require_linearizable,
+)
 from falcorest.database import PASSING, MongoDatabase, in_memory
 from falcorest.errors import ConfigurationError
 from falcorest.settings import EXTERNAL, Settings, is_resource_name
@@ -106,7 +111,7 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
     if problems:
         raise ConfigurationError(*problems)
     if not in_memory(database):
-        require_confirmable(database, settings.user_collection, _write_concerns(settings, database))
+        _require_possible(settings, database)
     return [
         Served(name, collection, bool(kind.sources), kind.transactional)
         for name, collection in sorted(named.items())
@@ -114,15 +119,25 @@ def resolve_collections(settings: Settings, database: MongoDatabase) -> list[Ser
     ]
 
 
-def _write_concerns(settings: Settings, database: MongoDatabase) -> dict[str, int | str]:
-    """Return how writes are confirmed, by where that is said."""
-    w = database.write_concern.document.get("w", MAJORITY)
-    place = "FALCOREST_WRITE_CONCERN" if str(w) == settings.write_concern else "MONGODB_URI"
-    return {place: w} | {
-        f"falcorest.toml: resources.{name}.write_concern": own.write_concern
-        for name, own in settings.resources.items()
-        if own.write_concern is not None
-    }
+def _require_possible(settings: Settings, database: MongoDatabase) -> None:
+    """Refuse what is said of reading and writing where the database can't do it.
+
+    Raises:
+        ConfigurationError: It names where it is said.
+    """
+    w, level = database.write_concern.document.get("w", MAJORITY), database.read_concern.level
+    by_setting = str(w) == settings.write_concern
+    confirmed = {"FALCOREST_WRITE_CONCERN" if by_setting else "MONGODB_URI": w}
+    by_setting = level == settings.read_concern
+    read = {"FALCOREST_READ_CONCERN" if by_setting else "MONGODB_URI": level}
+    for name, own in settings.resources.items():
+        place = f"falcorest.toml: resources.{name}"
+        if own.write_concern is not None:
+            confirmed[f"{place}.write_concern"] = own.write_concern
+        read[f"{place}.read_concern"] = own.read_concern
+    require_confirmable(database, settings.user_collection, confirmed)
+    places = [place for place, level in read.items() if level == LINEARIZABLE]
+    require_linearizable(database, settings.user_collection, places)
 
 
 def _provide(

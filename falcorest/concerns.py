@@ -9,12 +9,12 @@ Source: https://www.mongodb.com/docs/manual/core/replica-set-write-concern/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bson import ObjectId
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference, make_read_preference
 from pymongo.write_concern import WriteConcern
@@ -31,6 +31,9 @@ READ_CONCERNS = ("local", "available", "majority", "linearizable")
 #: What a write waits for unless something else is said.
 MAJORITY = "majority"
 
+#: The read concern that only the primary of a replica set answers.
+LINEARIZABLE = "linearizable"
+
 #: The most servers that MongoDB lets a write wait for.
 MOST_SERVERS = 50
 
@@ -39,6 +42,8 @@ _MODE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 #: What MongoDB says of a write concern that can't be met, ever.
 _IMPOSSIBLE = {2, 79, 100}
+#: What a server says of a read concern for which it has to be in a replica set.
+_STANDS_ALONE = 123
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,12 @@ class Concerns:
             ConfigurationError: It names the place.
         """
         bound = self.of_answers(collection)
-        if in_memory(collection.database) or bound.read_concern.level != "linearizable":
+        if in_memory(collection.database) or bound.read_concern.level != LINEARIZABLE:
             return
         if bound.read_preference.mode:
             chosen = READ_PREFERENCES[bound.read_preference.mode]
             raise ConfigurationError(
-                f"{place}: linearizable is read from the primary, and the read preference is "
+                f"{place}: {LINEARIZABLE} is read from the primary, and the read preference is "
                 f"{chosen}."
             )
 
@@ -211,9 +216,34 @@ def require_confirmable(database: MongoDatabase, name: str, said: Mapping[str, i
         try:
             # NOTE: there is no such document, but its removal is to be confirmed nevertheless.
             collection.delete_one({"_id": ObjectId()})
-        except OperationFailure as error:
-            if error.code in _IMPOSSIBLE:
+        except PyMongoError as error:
+            if isinstance(error, OperationFailure) and error.code in _IMPOSSIBLE:
                 reason = (error.details or {}).get("errmsg", error)
                 problems.append(f"{place}: the database can't confirm so: {reason}.")
     if problems:
         raise ConfigurationError(*problems)
+
+
+def require_linearizable(database: MongoDatabase, name: str, places: Sequence[str]) -> None:
+    """Refuse ``linearizable`` where a database has no such thing: a server that stands alone.
+
+    Args:
+        database: It is asked.
+        name: A collection in it.
+        places: Where it is said.
+
+    Raises:
+        ConfigurationError: A line for each.
+    """
+    if not places:
+        return
+    collection = database.get_collection(
+        name, read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern(LINEARIZABLE)
+    )
+    try:
+        collection.find_one({"_id": ObjectId()})
+    except PyMongoError as error:
+        if isinstance(error, OperationFailure) and error.code == _STANDS_ALONE:
+            raise ConfigurationError(
+                *(f"{place}: {LINEARIZABLE} needs a replica set." for place in places)
+            ) from error

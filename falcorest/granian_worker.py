@@ -49,7 +49,7 @@ _MANY_CONNECTIONS = 500
 #: Where it stands that a request holds a turn, as long as it does.
 _HELD = "falcorest.held"
 
-_CHUNKED = "HTTP_TRANSFER_ENCODING"
+_UNAVAILABLE = 503
 
 #: Serves a request: takes what the answer is given to, and the environ.
 Call: TypeAlias = Callable[[Any, dict[str, Any]], object]
@@ -144,6 +144,8 @@ class Turns:
     def serve_one(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Serve a request; the WSGI application that granian sees."""
         body = self._app(environ, start_response)
+        if _has_body(environ) and start_response.status == _UNAVAILABLE:
+            self._take_body(environ)
         held = environ[_HELD]
         # NOTE: what is sent as a whole needs nobody any more, and who gets it may ask again before
         # granian has come back from giving it away.
@@ -163,7 +165,7 @@ class Turns:
             self._serve(proto, environ)
         elif len(self._waiting) >= self._max_waiting or self._never_waits(environ):
             self._refuse(proto, environ)
-        elif environ.get("CONTENT_LENGTH", "0") == "0" and _CHUNKED not in environ:
+        elif not _has_body(environ):
             self._wait(_Waiter(self._late(), proto, environ))
         elif self._may_read():
             try:
@@ -199,10 +201,9 @@ class Turns:
     def _read(self, proto: Any, environ: dict[str, Any]) -> _Waiter:
         """Read the body of a request, so that no thread need wait with it; not a large one."""
         waiter = _Waiter(self._late(), proto, environ)
-        length = environ.get("CONTENT_LENGTH", "")
-        size = int(length) if length.isdecimal() else LARGEST_BODY + 1
+        size = _size(environ)
         with self._lock:
-            if size <= LARGEST_BODY and self._bodies + size <= ALL_BODIES:
+            if size is not None and size <= LARGEST_BODY and self._bodies + size <= ALL_BODIES:
                 self._bodies += size
                 waiter.body = size
         if not waiter.body:
@@ -213,12 +214,25 @@ class Turns:
             environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read())
         except BaseException:
             with self._lock:
-                self._bodies -= size
+                self._bodies -= waiter.body
             raise
         return waiter
 
     def _never_waits(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._urgent
+
+    def _take_body(self, environ: dict[str, Any]) -> None:
+        """Read a body that nobody wanted, unless it is large.
+
+        Where its answer is faster than the body, granian closes the connection behind it, and the
+        client's next request on it gets none.
+        """
+        size = _size(environ)
+        if size is not None and size <= LARGEST_BODY and self._readers.acquire(blocking=False):
+            try:
+                environ["wsgi.input"].read()
+            finally:
+                self._readers.release()
 
     def _wait(self, waiter: _Waiter) -> None:
         if self._patience:
@@ -258,11 +272,7 @@ class Turns:
         while True:
             environ[TURN] = True
             environ[_HELD] = held = [True]
-            try:
-                self.call(proto, environ)
-            except BaseException as error:  # noqa: BLE001
-                # NOTE: granian answers with 500 when nobody knows the request any more.
-                log_exception(logging.ERROR, "a request failed", error=error)
+            self._answer(proto, environ)
             with self._lock:
                 self._served += 1
                 if held:
@@ -276,7 +286,14 @@ class Turns:
         """Have the application say that there is too much to do, unless it is a probe."""
         environ[TURN] = False
         environ[_HELD] = []
-        self.call(proto, environ)
+        self._answer(proto, environ)
+
+    def _answer(self, proto: Any, environ: dict[str, Any]) -> None:
+        try:
+            self.call(proto, environ)
+        except BaseException as error:  # noqa: BLE001
+            # NOTE: granian answers with 500 when nobody knows the request any more.
+            log_exception(logging.ERROR, "a request failed", error=error)
 
     def _look_after(self) -> None:
         """See to what waits: for how long, and how much there may be of it."""
@@ -309,3 +326,14 @@ class Turns:
             return 0
         most = min(_MANY_CONNECTIONS, rate * self._wait_seconds / 4)
         return PATIENCE if connections < most else 0
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    length = environ.get("CONTENT_LENGTH")
+    return length != "0" if length is not None else "HTTP_TRANSFER_ENCODING" in environ
+
+
+def _size(environ: dict[str, Any]) -> int | None:
+    """Return how many bytes a body has; None where that isn't said."""
+    length = environ.get("CONTENT_LENGTH", "")
+    return int(length) if length.isdecimal() else None

@@ -247,8 +247,12 @@ def test_a_related_resource_that_could_not_be_read_from_is_refused(given: Any) -
     class ThingSchema(Schema):
         maker = fields.Reference("makers")
 
+    class MakerSchema(Schema):
+        id = fields.ObjectId(attribute="_id")
+
     class Makers(Resource):
         collection = "makers"
+        schema = MakerSchema
         read_concern = "linearizable"
 
     class Things(Resource):

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ class Granian:
         self.go = threading.Semaphore(0)
         self.begun: list[Any] = []
         self.answers: dict[Any, Any] = {}
+        self.status = 200
         self.turns = Turns(self.app, most, max_waiting, wait_ms, {"/probe"})
         self.turns.call = self.call
 
@@ -36,7 +38,7 @@ class Granian:
 
     def call(self, proto: Any, environ: dict[str, Any]) -> None:
         # NOTE: granian hands a dict of its own to the application.
-        body = self.turns.serve_one(dict(environ), None)
+        body = self.turns.serve_one(dict(environ), SimpleNamespace(status=self.status))
         self.answers[proto] = "".join(body)
 
     def send(self, number: int, path: str = "/slow") -> None:
@@ -198,3 +200,15 @@ def test_a_large_body_that_waits_too_long_is_refused(threads: ThreadPoolExecutor
     assert granian.answers == {1: "busy"}
     granian.go.release()
     assert eventually(lambda: granian.turns._free == 1)
+
+
+def test_the_body_of_what_is_refused_is_read_so_that_its_connection_stays() -> None:
+    granian = Granian(1, 0)
+    granian.go.release(2)
+    for status, size, left in ((200, 5, 5), (503, 5, 0), (503, LARGEST_BODY + 1, LARGEST_BODY + 1)):
+        granian.status = status
+        body = Input(b"x" * size)
+        environ = {"PATH_INFO": "/", "number": 1, "wsgi.input": body, "CONTENT_LENGTH": str(size)}
+        granian.go.release()
+        granian.turns(1, environ)
+        assert len(body.data) == left

@@ -13,6 +13,8 @@ import pymongo
 from pymongo import IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
 
 from falcorest.bson_json import dumps
 from falcorest.errors import ConfigurationError
@@ -95,7 +97,11 @@ def _watched(
 def _look(collection: Collection[Document], name: str) -> Iterable[Progress]:
     """Return how far the build of an index is, if that is known; the shards together."""
     namespace = f"{collection.database.name}.{collection.name}"
-    running = collection.database.client.admin.aggregate(
+    # NOTE: it takes no other read concern.
+    admin = collection.database.client.get_database(
+        "admin", read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern()
+    )
+    running = admin.aggregate(
         [
             # NOTE: MongoDB builds in a thread of its own, which is nobody's.
             {"$currentOp": {"allUsers": True}},

@@ -128,7 +128,7 @@ def judge(ledger: Ledger, stored: Stored, silence: Silence = Silence.NEVER) -> V
     for (_, what), its in attempts.items():
         if its[-1].keyed and said[CREATE, what] is not Said.DONE:
             verdict.unclean += 1
-            verdict.note("its client never learnt what became of it", its[-_SHOWN:])
+            verdict.note("unclean: its client never learnt what became of it", its[-_SHOWN:])
     _judge_counters(verdict, stored)
     _judge_groups(verdict, stored)
     _judge_answers(verdict, entries)

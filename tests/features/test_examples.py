@@ -17,6 +17,7 @@ from typing import Any
 from wsgiref.simple_server import ServerHandler
 
 import pytest
+from falcon import testing
 from pymongo import MongoClient
 
 from falcorest.auth import TokenIssuer
@@ -220,6 +221,36 @@ def test_falcorest_toml(files: list[Path], tmp_path: Path, environment: dict[str
         assert refused.json["code"] == "bulk.too_many"
         deleted = server.request("DELETE", "/api/rockets?country=India", token=token)
         assert deleted.json == {"items_deleted": 2}
+
+
+@pytest.mark.live
+@runs(
+    *("certainty/falcorest.toml", "certainty/refused.sh", "certainty/refused.out"),
+    "certainty/app.py",
+)
+def test_certainty(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
+    toml, script, out, app = files
+    store_samples(environment, "rocket_engines", "launch_vehicles")
+    (tmp_path / "falcorest.toml").write_text(toml.read_text())
+    printed = subprocess.run(
+        ["sh", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stderr + printed.stdout == out.read_text()
+    with serve(tmp_path, environment=environment) as server:
+        for name in ("rocket_engines", "launch_vehicles"):
+            assert len(server.get(f"/api/{name}").json) == len(documents(name))
+    text = app.read_text()
+    for shown, here in (("mongodb://localhost", "MONGODB_URI"), ("shop", "DATABASE")):
+        assert text.count(f'"{shown}"') == 1
+        text = text.replace(f'"{shown}"', repr(environment[here]))
+    own: dict[str, Any] = {}
+    exec(text, own)
+    with own["client"]:
+        client = testing.TestClient(own["app"])
+        assert client.simulate_post("/bookings", json={"seat": 1}).status_code == 201
+        assert [one["seat"] for one in client.simulate_get("/bookings").json] == [1]
+        assert client.simulate_post("/clicks", json={"n": 1}).status_code == 201
+        assert len(client.simulate_get("/engines").json) == len(documents("rocket_engines"))
 
 
 @pytest.mark.live

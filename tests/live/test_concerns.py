@@ -22,10 +22,11 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 from pymongo.write_concern import WriteConcern
 
-from falcorest import Resource, ResourceView, Schema, fields, methods
+from falcorest import ConfigurationError, Resource, ResourceView, Schema, fields, methods
 from falcorest import operators as ops
 from falcorest.auth import keys, users
 from falcorest.catalog import resolve_collections
+from falcorest.indexes import build
 from falcorest.query import EVERYTHING
 from falcorest.server import build_app, open_database
 from falcorest.settings import ResourceSettings, Settings
@@ -262,6 +263,22 @@ def test_answers_are_read_where_it_is_allowed(
         assert door("GET", "/b").status_code == (200 if primary else 404)
         assert ('"b"' in door("GET").text) is primary
         assert door("GET", "?_count=exact").headers["x-total-count"] == str(1 + primary)
+
+
+def test_the_policy_holds_wherever_is_read(open_door: OpenDoor) -> None:
+    rules = {"hidden": ["cost"], "rows": {"public": {"n": 1}, "authenticated": {"n": 1}}}
+    door = open_door(read_preference="secondary", rules=rules)
+    one, other = {"_id": "a", "n": 1, "cost": 5}, {"_id": "b", "n": 2, "cost": 5}
+    everywhere(door.database, "things", one, other)
+    shown = {"_id": "a", "n": 1}
+    assert door("GET").json == [shown]
+    assert not door.asks_primary
+    assert door("GET", "/a").json == shown
+    assert door("GET", "/b").status_code == 404
+    assert door("GET", "?_count=exact").headers["x-total-count"] == "1"
+    assert door("GET", "?_count=estimated").headers["x-total-count"] == "1"
+    assert_problem(door("GET", "?cost=gt[int].1"), 403, "policy.field")
+    assert "cost" not in door("GET", accept="text/csv").text
 
 
 def test_related_documents_are_read_where_their_own_resource_allows_it(
@@ -604,6 +621,33 @@ def test_what_the_database_can_not_confirm_is_refused_at_the_start(
             assert database.list_collection_names() == ["things"]
         finally:
             client.drop_database(database.name)
+
+
+@pytest.mark.parametrize("place", ["FALCOREST_READ_CONCERN", "MONGODB_URI", "things.read_concern"])
+def test_what_a_server_that_stands_alone_can_not_read_is_refused_at_the_start(
+    make_api: MakeApi, standalone_uri: str, mongo_uri: str, place: str
+) -> None:
+    said: dict[str, Any] = {"read_concern": "linearizable"}
+    option = ""
+    if place == "things.read_concern":
+        said = {"resources": {"things": ResourceSettings(**said)}}
+    elif place == "MONGODB_URI":
+        said, option = {}, "&readConcernLevel=linearizable"
+    with pytest.raises(ConfigurationError) as caught:
+        make_api(f"{standalone_uri}{option}", collections="things:things", **said)
+    (line,) = caught.value.problems
+    assert line.endswith(f"{place}: linearizable needs a replica set.")
+    api = make_api(f"{mongo_uri}{option}", collections="things:things", **said)
+    assert api("POST", "/api/things", {"_id": "a"}).status_code == 201
+    assert api.get("/api/things").json == [{"_id": "a"}]
+
+
+@pytest.mark.parametrize("concern", ["majority", "linearizable"])
+def test_the_progress_of_an_index_is_seen_whatever_is_said(
+    make_api: MakeApi, mongo_uri: str, concern: str
+) -> None:
+    api = make_api(mongo_uri, read_concern=concern)
+    assert build._look(api.rockets, "n_1") == []
 
 
 def test_what_the_database_can_confirm_is_taken(trio: Trio, named: Any) -> None:
