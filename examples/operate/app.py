@@ -7,7 +7,7 @@ import falcon
 from marshmallow import fields as ma
 from pymongo import MongoClient
 
-from falcorest import FalcoRest, Monitor, Resource, ResourceView, Schema, fields, methods
+from falcorest import FalcoRest, InFlight, Monitor, Resource, ResourceView, Schema, fields, methods
 from falcorest.probes import LiveView, MetricsView, ReadyView
 
 # Each request has a line in this log.
@@ -15,7 +15,7 @@ logging.getLogger("falcorest").setLevel(logging.INFO)
 
 monitor = Monitor(slow_ms=200)
 client = MongoClient(os.environ["MONGODB_URI"], event_listeners=monitor.listeners)
-app = falcon.App(middleware=[monitor])
+app = falcon.App(middleware=[monitor, InFlight(4)])
 api = FalcoRest(app, client.get_default_database())
 api.add_view(LiveView(), "/health/live")
 api.add_view(ReadyView(api.db), "/health/ready")

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
+from falcon import testing
 from pymongo import MongoClient
 
 from falcorest import logs
 from falcorest.auth import TokenIssuer
 from falcorest.logs import logger
+from falcorest.streams import BATCH
 from tests.conftest import MakeApi
 from tests.examples import EXAMPLES, runs
 from tests.support import SECRET, clean_environment, free_port, running
@@ -118,6 +120,17 @@ def test_what_asks_for_probes_asks_the_right_ones(files: list[Path], make_api: M
     assert paths == ["/health/live", "/health/ready", "/metrics", "/metrics"]
     api = make_api("mongomock://")
     assert [api.get(path, token=None).status_code for path in paths] == [200] * 4
+
+
+@runs("operate/busy.json")
+def test_what_is_too_much_is_refused_as_shown(files: list[Path], make_api: MakeApi) -> None:
+    api = make_api("mongomock://", max_in_flight=1, max_waiting=0)
+    api.rockets.insert_many({"_id": n} for n in range(2 * BATCH))
+    stream = api.app(testing.create_environ("/api/rockets"), lambda *_: None)
+    refused = api.get("/api/rockets")
+    assert refused.status_code == 503
+    assert refused.json == json.loads(files[0].read_text())
+    stream.close()
 
 
 def without_figures(line: str) -> str:

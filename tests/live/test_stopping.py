@@ -128,7 +128,8 @@ def test_a_worker_that_is_killed_is_replaced_each_time(
     with started(tmp_path, faulty, database, *options) as server:
         for _ in range(3):
             assert eventually(lambda: len(workers(server)) == 2)
-            victim, other = workers(server)
+            # NOTE: the one that was put in the place of the last.
+            other, victim = sorted(workers(server), key=psutil.Process.create_time)
             begun = time.monotonic()
             victim.kill()
             victim.wait(PATIENCE)
