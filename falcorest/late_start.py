@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
 
 import falcon
 import pymongo
 
+from falcorest.api import write_problem
 from falcorest.catalog import Served, Unreachable
-from falcorest.errors import ConfigurationError, Unavailable
+from falcorest.errors import ConfigurationError, problem_object
 from falcorest.logs import logger
 
 #: How long a try waits for the database, and how long there is none after it, in seconds.
@@ -54,14 +54,10 @@ class LateStart:
         self._started = False
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Let a request pass if the collections are known.
-
-        Raises:
-            Unavailable: They aren't.
-        """
+        """Let a request pass if the collections are known, or answer with 503."""
         if self._started or req.path in _ALIVE:
             return
-        if monotonic() >= self._next_try and self._lock.acquire(blocking=False):
+        if self._lock.acquire(blocking=False):
             try:
                 self._try()
             finally:
@@ -72,10 +68,16 @@ class LateStart:
                 if isinstance(self._reason, Unreachable)
                 else "The settings don't fit the database; the log of the server says why."
             )
-            members: dict[str, Any] = {"headers": {"Retry-After": "1"}, "since": self._since}
-            raise Unavailable("database.unavailable", detail, **members)
+            # NOTE: it isn't raised, because then each request would be a failure in the log.
+            problem = problem_object(503, "database.unavailable", detail)
+            write_problem(resp, 503, {**problem, "since": self._since})
+            resp.set_header("Retry-After", "1")
+            resp.complete = True
 
     def _try(self) -> None:
+        # NOTE: another request may have done it just now.
+        if self._started or monotonic() < self._next_try:
+            return
         try:
             with pymongo.timeout(TRY_SECONDS):
                 served = self._find()

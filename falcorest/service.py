@@ -32,7 +32,6 @@ from falcorest.errors import (
     Forbidden,
     NotFound,
     Problem,
-    Unavailable,
     WriteRefused,
 )
 from falcorest.finding import Changed, database_operation, in_session, is_version, with_identity
@@ -448,7 +447,7 @@ class CollectionService(Pager):
     def _explain_insert(self, error: BulkWriteError, count: int) -> FalcorestError:
         problem = translate(error, write=True)
         failures = (error.details or {}).get("writeErrors") or []
-        if isinstance(problem, Problem) and failures and not isinstance(problem, Unavailable):
+        if isinstance(problem, Problem) and failures and problem.code != "write.outcome_unknown":
             failed = failures[0]["index"]
             inserted = 0 if self._transactions.supported else failed
             problem.members["inserted"] = list(range(inserted))
