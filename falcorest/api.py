@@ -63,6 +63,8 @@ class FalcoRest:
         self.db: MongoDatabase = db
         self._secret = secret
         self._transactions = Transactions(db)
+        #: Knows whether the primary answers. See its ``places`` where requests are bounded.
+        self.outage = self._transactions.outage
         self._outcomes = Outcomes(db, self._transactions)
         self._authentication_methods = as_methods(authentication_methods)
         self._views: dict[View, str] = {}

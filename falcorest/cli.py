@@ -145,7 +145,7 @@ def serve(
     assert settings.max_in_flight is not None
     turns = (settings.max_in_flight, settings.max_waiting, settings.wait_ms)
     # NOTE: while it waits for the database, a client has nothing to send and nothing to read.
-    waits = settings.timeout_ms + settings.wait_ms + 1000
+    waits = settings.longest_wait_ms + settings.wait_ms + 1000
     client = max(settings.client_timeout_ms, waits)
     times = (client, settings.grace_seconds)
     run = Run(server, host, port, workers, *turns, *times, *bodies)

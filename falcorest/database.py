@@ -233,12 +233,15 @@ class Transactions:
     Args:
         database: Its client holds the sessions.
         wanted: Whether there shall be any, where the database has them.
+        outage: Knows whether its primary answers.
     """
 
-    def __init__(self, database: MongoDatabase, *, wanted: bool = True) -> None:
+    def __init__(
+        self, database: MongoDatabase, *, wanted: bool = True, outage: Outage | None = None
+    ) -> None:
         self._database = database
         self._wanted = wanted
-        self.outage = Outage(database.client)
+        self.outage = outage or Outage(database.client)
         self._running: ContextVar[Running | None] = ContextVar("running", default=None)
 
     @functools.cached_property
@@ -348,7 +351,8 @@ def operation(
                         return function(*args, **kwargs)
                 if not budget.spending:
                     outage = budget.outage if write or asks_primary(first) else None
-                    result = _spend(budget, limit, outage, function, *args, **kwargs)
+                    spend = functools.partial(function, *args, **kwargs)
+                    result = _spend(budget, limit, outage, write, spend)
                 # PERF: mostly, the time that this is a part of is no longer.
                 elif limit >= budget.limit:
                     result = function(*args, **kwargs)
@@ -370,12 +374,7 @@ def operation(
 
 
 def _spend(
-    budget: Budget,
-    limit: float,
-    outage: Outage | None,
-    function: Callable[P, T],
-    *args: P.args,
-    **kwargs: P.kwargs,
+    budget: Budget, limit: float, outage: Outage | None, write: bool, function: Callable[[], T]
 ) -> T:
     """Ask the database within what is left of the time of a request.
 
@@ -384,13 +383,13 @@ def _spend(
     """
     if budget.left <= 0:
         raise _unavailable("query.timeout", _TOO_LATE)
-    for_all = outage is not None and outage.begin()
+    for_all = outage is not None and outage.begin(write=write)
     error: BaseException | None = None
     begun = monotonic()
     budget.spending = True
     try:
         with pymongo.timeout(min(limit, budget.left)):
-            return function(*args, **kwargs)
+            return function()
     except BaseException as caught:
         error = caught
         raise
@@ -398,7 +397,7 @@ def _spend(
         budget.spending = False
         budget.left -= monotonic() - begun
         if outage is not None:
-            outage.end(error, begun, for_all=for_all)
+            outage.end(error, begun, write=write, for_all=for_all)
         # PERF: in a circle with its traceback, it would wait for the garbage collector.
         del error
 

@@ -211,6 +211,8 @@ def build_app(
     }
     authentication = [known[name] for name in settings.authentication]
     api = FalcoRest(app, database, secret=settings.jwt_secret_key)
+    if settings.max_in_flight is not None and settings.max_in_flight > 1:
+        api.outage.places = settings.max_in_flight - 1
 
     def serve(served: list[Served]) -> None:
         for one in served:

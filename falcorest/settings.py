@@ -669,6 +669,12 @@ class Settings(Limits):
         """What a request may cost."""
         return Limits(**{one.attribute: getattr(self, one.attribute) for one in LIMITS})
 
+    @property
+    def longest_wait_ms(self) -> int:
+        """How long a request of any resource may wait for the database, in milliseconds."""
+        own = (one.concerns.timeout_ms for one in self.resources.values())
+        return max(self.timeout_ms, *filter(None, own), 0)
+
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some changed."""
         return dataclasses.replace(self, **changes)

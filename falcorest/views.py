@@ -170,7 +170,7 @@ class ResourceView(View, Permissions):
             )
         self.policy = kind.compiled_policy()
         if not kind.transactional:
-            transactions = Transactions(database, wanted=False)
+            transactions = Transactions(database, wanted=False, outage=transactions.outage)
         service = IndexedService if kind.require_index else CollectionService
         self.service = service(database, kind.collection, self.policy, transactions)
         self.service.stream_limit_ms = self.limits.stream_timeout_ms
