@@ -150,6 +150,9 @@ class Crowd:
         return Told(sent - begun, took, status, clean)
 
     async def _exchange(self) -> tuple[int, bytes]:
+        # NOTE: what was idle for long, the server may have closed.
+        while self._idle and self._idle[-1][0].at_eof():
+            self._idle.pop()[1].close()
         if self._idle:
             reader, writer = self._idle.pop()
         else:

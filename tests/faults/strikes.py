@@ -50,7 +50,7 @@ _CODES = {
 _CONCERN_CODES = {"WriteConcernFailed": 64, "ShutdownInProgress": 91, "NotEnoughNodes": 100}
 
 #: How many clients stop reading.
-SILENT = 2
+SILENT = 16
 
 
 @dataclass(frozen=True)
