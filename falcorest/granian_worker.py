@@ -32,7 +32,7 @@ LARGEST_BODY = 256 * 1024
 ALL_BODIES = 8 * 1024 * 1024
 
 #: How long such a thread leaves what waits to granian, in seconds, while little does.
-PATIENCE = 0.005
+PATIENCE = 0.01
 
 #: How soon a worker ends that was put in the place of another if it can't work, in seconds; how
 #: often that may happen in a row, and how long to wait before the first time.

@@ -42,6 +42,7 @@ def server(request: pytest.FixtureRequest, faulty: Faulty, tmp_path: Path) -> It
         FALCOREST_WAIT_MS="800",
         FALCOREST_MAX_WAITING="60",
         FALCOREST_ACCESS_LOG="off",
+        FALCOREST_TIMEOUT_MS="20000",
     )
     with serving(tmp_path, "--server", request.param, environment=environment) as server:
         server.get("/api/engines/e1")
@@ -97,7 +98,7 @@ def test_while_mongodb_hangs(server: Running, faulty: Faulty) -> None:
     request = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
     address = ("127.0.0.1", server.port)
     with (
-        faulty.failing("find", blockConnection=True, blockTimeMS=3000) as hangs,
+        faulty.failing("find", blockConnection=True, blockTimeMS=6000) as hangs,
         ExitStack() as stack,
     ):
         stuck = [stack.enter_context(socket.create_connection(address)) for _ in range(THREADS)]
