@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -205,7 +206,7 @@ class Budget:
     """How long one request may wait for the database, in all that it asks of it.
 
     Attributes:
-        limit: What it began with, in seconds.
+        limit: What it began with, in seconds; infinite where there is none.
         left: What is left of it.
         outage: Knows whether waiting is in vain.
         spending: Whether the database is being asked just now.
@@ -346,7 +347,7 @@ def operation(
                 raise running.refusal
             limit, budget = limit_of(first), BUDGET.get()
             try:
-                if budget is None or limit is None:
+                if budget is None:
                     with pymongo.timeout(limit):
                         return function(*args, **kwargs)
                 if not budget.spending:
@@ -354,7 +355,7 @@ def operation(
                     spend = functools.partial(function, *args, **kwargs)
                     result = _spend(budget, limit, outage, write, spend)
                 # PERF: mostly, the time that this is a part of is no longer.
-                elif limit >= budget.limit:
+                elif limit is None or limit >= budget.limit:
                     result = function(*args, **kwargs)
                 else:
                     with pymongo.timeout(limit):
@@ -374,7 +375,11 @@ def operation(
 
 
 def _spend(
-    budget: Budget, limit: float, outage: Outage | None, write: bool, function: Callable[[], T]
+    budget: Budget,
+    limit: float | None,
+    outage: Outage | None,
+    write: bool,
+    function: Callable[[], T],
 ) -> T:
     """Ask the database within what is left of the time of a request.
 
@@ -388,7 +393,8 @@ def _spend(
     begun = monotonic()
     budget.spending = True
     try:
-        with pymongo.timeout(min(limit, budget.left)):
+        bound = budget.left if limit is None else min(limit, budget.left)
+        with pymongo.timeout(None if bound == math.inf else bound):
             return function()
     except BaseException as caught:
         error = caught
@@ -397,7 +403,7 @@ def _spend(
         budget.spending = False
         budget.left -= monotonic() - begun
         if outage is not None:
-            outage.end(error, begun, write=write, for_all=for_all)
+            outage.end(error, write=write, for_all=for_all)
         # PERF: in a circle with its traceback, it would wait for the garbage collector.
         del error
 

@@ -28,7 +28,7 @@ _READER_SECONDS = 0.1
 
 #: The largest body that is read before its request waits, and how much of them there may be in
 #: all, in bytes. A thread waits with what is larger, or has no length.
-LARGEST_BODY = 256 * 1024
+LARGEST_BODY = 64 * 1024
 ALL_BODIES = 8 * 1024 * 1024
 
 #: How long such a thread leaves what waits to granian, in seconds, while little does.
@@ -50,6 +50,9 @@ _MANY_CONNECTIONS = 500
 _HELD = "falcorest.held"
 
 _UNAVAILABLE = 503
+
+#: How much of a body is asked for at once, in bytes: a client may be slow with it.
+_PIECE = 2048
 
 #: Serves a request: takes what the answer is given to, and the environ.
 Call: TypeAlias = Callable[[Any, dict[str, Any]], object]
@@ -170,16 +173,16 @@ class Turns:
         elif self._may_read():
             try:
                 waiter = self._read(proto, environ)
-                is_parked = waiter.turn is None
-                if not is_parked:
+                is_parked = waiter is not None and waiter.turn is None
+                if waiter is not None and not is_parked:
                     self._wait(waiter)
                     waiter.turn.acquire()
             finally:
                 self._read_at = time.monotonic()
                 self._readers.release()
-            if is_parked:
+            if waiter is not None and is_parked:
                 self._wait(waiter)
-            elif waiter.refused:
+            elif waiter is None or waiter.refused:
                 self._refuse(proto, environ)
             else:
                 self._serve(proto, environ)
@@ -198,8 +201,12 @@ class Turns:
     def _late(self) -> float:
         return time.monotonic() + self._wait_seconds
 
-    def _read(self, proto: Any, environ: dict[str, Any]) -> _Waiter:
-        """Read the body of a request, so that no thread need wait with it; not a large one."""
+    def _read(self, proto: Any, environ: dict[str, Any]) -> _Waiter | None:
+        """Read the body of a request, so that no thread need wait with it; not a large one.
+
+        Returns:
+            What waits; None for a body that takes too long.
+        """
         waiter = _Waiter(self._late(), proto, environ)
         size = _size(environ)
         with self._lock:
@@ -210,13 +217,29 @@ class Turns:
             waiter.turn = threading.Lock()
             waiter.turn.acquire()
             return waiter
+        body = None
         try:
-            environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read())
-        except BaseException:
-            with self._lock:
-                self._bodies -= waiter.body
-            raise
+            body = self._body(environ["wsgi.input"], waiter.body)
+        finally:
+            if body is None:
+                with self._lock:
+                    self._bodies -= waiter.body
+        if body is None:
+            return None
+        environ["wsgi.input"] = BytesIO(body)
+        # NOTE: the time that its client took is not its waiting.
+        waiter.late = self._late()
         return waiter
+
+    def _body(self, input: Any, size: int) -> bytes | None:
+        """Return a body, or None if it doesn't come in the time that its request may wait."""
+        pieces, late = [], self._late()
+        while size > 0 and (piece := input.read(min(size, _PIECE))):
+            pieces.append(piece)
+            size -= len(piece)
+            if size > 0 and time.monotonic() > late:
+                return None
+        return b"".join(pieces)
 
     def _never_waits(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._urgent

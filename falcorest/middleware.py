@@ -5,6 +5,7 @@ It acts in ``process_resource``, on the views of its own :class:`~falcorest.api.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,8 +56,8 @@ class Middleware:
         view = resource
         limit = view.service.time_limit
         # NOTE: to the client, it is one wait.
-        waited = req.env.get(WAITED, 0.0)
-        BUDGET.set(None if limit is None else Budget(limit - waited, view.service.outage))
+        left = (math.inf if limit is None else limit) - req.env.get(WAITED, 0.0)
+        BUDGET.set(Budget(left, view.service.outage))
         is_item = "id" in params
         if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from falcorest.database import WAITED
 from falcorest.granian_worker import LARGEST_BODY, READERS, Turns
 from falcorest.in_flight import TURN
 from tests.live.processes import eventually
@@ -31,6 +32,7 @@ class Granian:
         if not environ[TURN]:
             return ["probe" if environ["PATH_INFO"].startswith("/probe") else "busy"]
         self.begun.append(environ["number"])
+        self.waited = environ.get(WAITED, 0.0)
         assert self.go.acquire(timeout=30)
         if environ["PATH_INFO"] == "/breaks":
             raise SystemExit
@@ -127,8 +129,8 @@ class Input:
     def __init__(self, data: bytes) -> None:
         self.data = data
 
-    def read(self) -> bytes:
-        data, self.data = self.data, b""
+    def read(self, size: int | None = None) -> bytes:
+        data, self.data = self.data[:size], self.data[len(self.data[:size]) :]
         return data
 
 
@@ -171,7 +173,7 @@ def test_bodies_that_do_not_come_leave_threads_for_others(threads: ThreadPoolExe
     never = threading.Event()
 
     class Silent:
-        def read(self) -> bytes:
+        def read(self, size: int) -> bytes:
             assert never.wait(30)
             raise OSError
 
@@ -212,3 +214,31 @@ def test_the_body_of_what_is_refused_is_read_so_that_its_connection_stays() -> N
         granian.go.release()
         granian.turns(1, environ)
         assert len(body.data) == left
+
+
+def test_a_body_that_takes_too_long_is_refused_and_one_that_does_not_may_still_wait(
+    threads: ThreadPoolExecutor,
+) -> None:
+    granian = Granian(1, 10, 300)
+    threads.submit(granian.send, 0)
+    assert eventually(lambda: granian.begun)
+
+    class Dripping:
+        def __init__(self, pause: float) -> None:
+            self.pause = pause
+
+        def read(self, size: int) -> bytes:
+            time.sleep(self.pause)
+            return b"x"
+
+    def send(number: int, pause: float) -> None:
+        environ = {"PATH_INFO": "/slow", "wsgi.input": Dripping(pause), "CONTENT_LENGTH": "5"}
+        granian.turns(number, {**environ, "number": number})
+
+    threads.submit(send, 1, 0.2).result(30)
+    assert granian.answers == {1: "busy"}
+    threads.submit(send, 2, 0.04).result(30)
+    granian.go.release(2)
+    assert eventually(lambda: granian.answers.get(2) == "done")
+    assert granian.waited < 0.15
+    assert granian.turns._bodies == 0

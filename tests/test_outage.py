@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +9,6 @@ from pymongo import errors
 
 from falcorest.errors import Unavailable
 from falcorest.outage import PATIENCE, Outage
-
-OLD, NEW = ("a", 27017), ("b", 27017)
 
 
 class Topology:
@@ -30,15 +27,16 @@ class Topology:
 
 @pytest.fixture
 def client() -> SimpleNamespace:
-    return SimpleNamespace(primary=OLD, topology_description=Topology(3, primary=True))
+    return SimpleNamespace(topology_description=Topology(3, primary=True))
 
 
 def silent(client: SimpleNamespace) -> Outage:
     """Return one for which several have waited in vain."""
+    client.topology_description = Topology(2, primary=False)
     outage = Outage(client)
     for _ in range(PATIENCE):
         assert not outage.begin(write=False)
-        outage.end(errors.NetworkTimeout(), monotonic(), write=False, for_all=False)
+        outage.end(errors.NetworkTimeout(), write=False, for_all=False)
     return outage
 
 
@@ -50,34 +48,19 @@ def test_one_asks_for_all_and_others_are_told_at_once(client: SimpleNamespace) -
             outage.begin(write=False)
         assert caught.value.code == "database.unavailable"
         assert caught.value.headers == {"Retry-After": "1"}
-    outage.end(errors.NetworkTimeout(), monotonic(), write=False, for_all=True)
+    outage.end(errors.ServerSelectionTimeoutError(), write=False, for_all=True)
     assert outage.begin(write=False)
-    outage.end(None, monotonic(), write=False, for_all=True)
+    outage.end(None, write=False, for_all=True)
     assert not outage.begin(write=False)
     assert not outage.begin(write=False)
 
 
-@pytest.mark.parametrize("primary", [NEW, None])
-def test_another_primary_may_be_asked_by_all(client: SimpleNamespace, primary: object) -> None:
+def test_once_there_is_a_primary_all_may_ask_it(client: SimpleNamespace) -> None:
     outage = silent(client)
-    client.primary = primary
-    assert outage.begin(write=False) is (primary is None)
-    if primary is None:
-        with pytest.raises(Unavailable):
-            outage.begin(write=False)
-        client.primary = OLD
-        with pytest.raises(Unavailable):
-            outage.begin(write=False)
-
-
-def test_a_primary_that_comes_back_may_be_asked_by_all(client: SimpleNamespace) -> None:
-    client.primary = None
-    outage = Outage(client)
-    for _ in range(PATIENCE):
-        outage.end(errors.ServerSelectionTimeoutError(), monotonic(), write=False, for_all=False)
     assert outage.begin(write=False)
-    client.primary = OLD
-    assert not outage.begin(write=False)
+    client.topology_description = Topology(3, primary=True)
+    for _ in range(5):
+        assert not outage.begin(write=False)
 
 
 @pytest.mark.parametrize(
@@ -93,31 +76,29 @@ def test_a_primary_that_comes_back_may_be_asked_by_all(client: SimpleNamespace) 
     ids=repr,
 )
 def test_what_answers_is_there(client: SimpleNamespace, error: Exception | None) -> None:
+    outage = silent(client)
+    outage.end(error, write=False, for_all=outage.begin(write=False))
+    assert not outage.begin(write=False)
+
+
+def test_what_takes_long_is_no_outage(client: SimpleNamespace) -> None:
+    """The driver gives up on a slow query while the primary's heart beats."""
     outage = Outage(client)
-    for _ in range(PATIENCE - 1):
-        outage.end(errors.NetworkTimeout(), monotonic(), write=False, for_all=False)
-    outage.end(error, monotonic(), write=False, for_all=False)
-    outage.end(errors.NetworkTimeout(), monotonic(), write=False, for_all=False)
+    for _ in range(10):
+        outage.end(errors.NetworkTimeout(), write=False, for_all=outage.begin(write=False))
+    client.topology_description = Topology(2, primary=False)
     assert not outage.begin(write=False)
 
 
 def test_silence_is_found_below_what_it_became(client: SimpleNamespace) -> None:
+    client.topology_description = Topology(2, primary=False)
     outage = Outage(client)
     for _ in range(PATIENCE):
         problem = Unavailable("query.timeout", "Too late.")
         problem.__cause__ = errors.ExecutionTimeout("the transaction was given up", 50)
         problem.__cause__.__cause__ = errors.NetworkTimeout()
-        outage.end(problem, monotonic(), write=False, for_all=False)
+        outage.end(problem, write=False, for_all=outage.begin(write=False))
     assert outage.begin(write=False)
-
-
-def test_who_was_answered_later_knows_better(client: SimpleNamespace) -> None:
-    outage = silent(client)
-    begun = monotonic()
-    outage.end(None, monotonic(), write=False, for_all=False)
-    for _ in range(PATIENCE):
-        outage.end(errors.NetworkTimeout(), begun, write=False, for_all=False)
-    assert not outage.begin(write=False)
 
 
 def test_without_a_primary_a_place_is_left_to_others(client: SimpleNamespace) -> None:
@@ -130,7 +111,7 @@ def test_without_a_primary_a_place_is_left_to_others(client: SimpleNamespace) ->
         with pytest.raises(Unavailable):
             outage.begin(write=write)
     for _ in range(4):
-        outage.end(None, monotonic(), write=True, for_all=False)
+        outage.end(None, write=True, for_all=False)
     outage.begin(write=False)
     with pytest.raises(Unavailable):
         outage.begin(write=False)
@@ -147,7 +128,7 @@ def test_without_a_majority_a_place_is_left_to_reads(client: SimpleNamespace) ->
         outage.begin(write=True)
     for _ in range(5):
         outage.begin(write=False)
-    outage.end(None, monotonic(), write=True, for_all=False)
+    outage.end(None, write=True, for_all=False)
     outage.begin(write=True)
     client.topology_description = Topology(2, primary=True)
     outage.begin(write=True)

@@ -37,7 +37,7 @@ from tests.live.processes import assert_refused, eventually, run
 from tests.live.replicas import Trio
 from tests.support import SECRET, Api, assert_problem, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 TIMEOUT_MS = 2000
 MERGE = "application/merge-patch+json"

@@ -18,6 +18,7 @@ from tests.support import SECRET, clean_environment, free_port
 pytestmark = pytest.mark.live
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_server_waits_for_its_database(server: str, tmp_path: Path, mongod: Path) -> None:
     port = free_port()

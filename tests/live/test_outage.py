@@ -17,7 +17,7 @@ from tests.conftest import MakeApi
 from tests.live.processes import eventually, plain_mongod
 from tests.support import Api, assert_problem
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 LIMIT = 1.0
 

@@ -19,7 +19,7 @@ from tests.live.load import load
 from tests.live.processes import SERVERS, Running, eventually, serving
 from tests.support import SECRET, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 THREADS = 4
 #: How long MongoDB takes for a find, and so how many of them there are in a second at the most.

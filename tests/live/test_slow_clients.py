@@ -19,7 +19,7 @@ from falcorest.auth import TokenIssuer
 from tests.live.processes import SERVERS, Running, eventually, serving
 from tests.support import SECRET, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 THREADS = 4
 #: How long a client has, in seconds.

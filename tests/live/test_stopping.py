@@ -23,7 +23,7 @@ from tests.live.test_operations import is_worker
 from tests.live.test_slow_clients import UNSTEADY, slow
 from tests.support import SECRET, clean_environment
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 GRACE = 3
 
