@@ -135,9 +135,12 @@ def _require_possible(settings: Settings, database: MongoDatabase) -> None:
         if own.write_concern is not None:
             confirmed[f"{place}.write_concern"] = own.write_concern
         read[f"{place}.read_concern"] = own.read_concern
-    require_confirmable(database, settings.user_collection, confirmed)
     places = [place for place, level in read.items() if level == LINEARIZABLE]
-    require_linearizable(database, settings.user_collection, places)
+    try:
+        require_confirmable(database, settings.user_collection, confirmed)
+        require_linearizable(database, settings.user_collection, places)
+    except PyMongoError as error:
+        raise _unreachable(error) from error
 
 
 def _provide(
@@ -187,8 +190,12 @@ def find_collections(database: MongoDatabase) -> dict[str, Found]:
         kind = Unreachable if error.code in PASSING or error.timeout else ConfigurationError
         raise kind(f"MONGODB_URI: the database refuses: {message}") from error
     except PyMongoError as error:
-        reason = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
-        raise Unreachable(f"MONGODB_URI: the database can't be reached: {reason}") from error
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: PyMongoError) -> Unreachable:
+    reason = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
+    return Unreachable(f"MONGODB_URI: the database can't be reached: {reason}")
 
 
 def _found(info: Mapping[str, Any]) -> Found:

@@ -31,6 +31,9 @@ _READER_SECONDS = 0.1
 LARGEST_BODY = 64 * 1024
 ALL_BODIES = 8 * 1024 * 1024
 
+#: The largest body that is read for nothing, in bytes.
+LARGEST_TAKEN = 1024 * 1024
+
 #: How long such a thread leaves what waits to granian, in seconds, while little does.
 PATIENCE = 0.01
 
@@ -231,10 +234,10 @@ class Turns:
         waiter.late = self._late()
         return waiter
 
-    def _body(self, input: Any, size: int) -> bytes | None:
+    def _body(self, input: Any, size: int, at_once: int = _PIECE) -> bytes | None:
         """Return a body, or None if it doesn't come in the time that its request may wait."""
         pieces, late = [], self._late()
-        while size > 0 and (piece := input.read(min(size, _PIECE))):
+        while size > 0 and (piece := input.read(min(size, at_once))):
             pieces.append(piece)
             size -= len(piece)
             if size > 0 and time.monotonic() > late:
@@ -251,9 +254,9 @@ class Turns:
         client's next request on it gets none.
         """
         size = _size(environ)
-        if size is not None and size <= LARGEST_BODY and self._readers.acquire(blocking=False):
+        if size is not None and size <= LARGEST_TAKEN and self._readers.acquire(blocking=False):
             try:
-                environ["wsgi.input"].read()
+                self._body(environ["wsgi.input"], size, 8 * _PIECE)
             finally:
                 self._readers.release()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -12,7 +13,7 @@ from bson import ObjectId
 from bson.errors import BSONError
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, ExecutionTimeout, PyMongoError
 
 from falcorest.concerns import Concerns
 from falcorest.database import (
@@ -32,6 +33,7 @@ from falcorest.errors import (
     Forbidden,
     NotFound,
     Problem,
+    Unavailable,
     WriteRefused,
 )
 from falcorest.finding import Changed, database_operation, in_session, is_version, with_identity
@@ -507,7 +509,8 @@ class CollectionService(Pager):
             for one in identities
         ]
         try:
-            result = self.collection.bulk_write(changes)
+            with _perhaps_in_part(None):
+                result = self.collection.bulk_write(changes)
         except BulkWriteError as error:
             done = int((error.details or {}).get("nMatched", 0))
             raise _stopped(translate(error, write=True), done, len(identities)) from error
@@ -527,7 +530,9 @@ class CollectionService(Pager):
 
         def work(session: ClientSession | None) -> int:
             affected = self._affected(query, session)
-            return self.collection.delete_many(affected.filter, **self._options()).deleted_count
+            with _perhaps_in_part(session):
+                deleted = self.collection.delete_many(affected.filter, **self._options())
+            return deleted.deleted_count
 
         return self._run(work)
 
@@ -594,6 +599,25 @@ class _Affected:
         if self.identities is None:
             return self.condition
         return conjunction([{"_id": {"$in": self.identities}}, self.condition])
+
+
+@contextmanager
+def _perhaps_in_part(session: ClientSession | None) -> Iterator[None]:
+    """Say of several changes that are given up that some may have happened, if nothing undoes them.
+
+    Raises:
+        Unavailable: They were given up.
+    """
+    try:
+        yield
+    except ExecutionTimeout as error:
+        if session is not None:
+            raise
+        raise Unavailable(
+            "write.outcome_unknown",
+            "The database didn't do all of it in time. A part of it may have happened.",
+            headers={"Retry-After": "1"},
+        ) from error
 
 
 def _stopped(problem: FalcorestError, done: int, count: int) -> FalcorestError:

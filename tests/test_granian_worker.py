@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from falcorest.database import WAITED
-from falcorest.granian_worker import LARGEST_BODY, READERS, Turns
+from falcorest.granian_worker import LARGEST_BODY, LARGEST_TAKEN, READERS, Turns
 from falcorest.in_flight import TURN
 from tests.live.processes import eventually
 
@@ -207,7 +207,11 @@ def test_a_large_body_that_waits_too_long_is_refused(threads: ThreadPoolExecutor
 def test_the_body_of_what_is_refused_is_read_so_that_its_connection_stays() -> None:
     granian = Granian(1, 0)
     granian.go.release(2)
-    for status, size, left in ((200, 5, 5), (503, 5, 0), (503, LARGEST_BODY + 1, LARGEST_BODY + 1)):
+    for status, size, left in (
+        (200, 5, 5),
+        (503, 5, 0),
+        (503, LARGEST_TAKEN + 1, LARGEST_TAKEN + 1),
+    ):
         granian.status = status
         body = Input(b"x" * size)
         environ = {"PATH_INFO": "/", "number": 1, "wsgi.input": body, "CONTENT_LENGTH": str(size)}

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 from bson import ObjectId
+from falcon.testing import TestClient
 from marshmallow import fields as ma
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.collection import Collection
+from pymongo.errors import AutoReconnect, ExecutionTimeout, OperationFailure
 
-from falcorest import Resource, ResourceView, Schema, fields, methods
+from falcorest import Resource, ResourceView, Schema, create_app, fields, methods
 from falcorest.auth import keys
 from falcorest.database import BUDGET, _was_repeated
 from tests.conftest import MakeApi
 from tests.declared import DeclaredApi
 from tests.live.faults import Faulty
+from tests.live.processes import eventually
 from tests.support import Api, assert_problem
 
 pytestmark = pytest.mark.live
@@ -245,3 +249,25 @@ def test_so_it_is_for_a_host_that_sets_no_time(faulty: Faulty) -> None:
             assert_problem(api("PATCH", "/posts/p/", {"n": 1}), 503, UNKNOWN)
         assert database.posts.find_one({"_id": "p"}) == {"_id": "p", "n": 1, "author": ADA}
         client.drop_database(database.name)
+
+
+def test_what_is_given_up_half_way_without_a_transaction_is_unknown(
+    standalone_uri: str, make_api: MakeApi
+) -> None:
+    api = make_api(standalone_uri)
+    api.rockets.insert_many([{"_id": one, "n": 0} for one in "ab"])
+    late = ExecutionTimeout("too late", 50)
+    for method, name in (("bulk_write", "change many"), ("delete_many", "delete many")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Collection, method, Mock(side_effect=late))
+            problem = assert_problem(write(api, name), 503, UNKNOWN)
+        assert "A part of it" in problem["detail"]
+        assert write(api, name).status_code == 200
+
+
+def test_a_fail_over_at_the_start_is_waited_for(faulty: Faulty, make_api: MakeApi) -> None:
+    settings = make_api(faulty.uri).settings.replace(write_concern="1")
+    with faulty.failing("listCollections", errorCode=10107):
+        client = TestClient(create_app(settings))
+        assert client.simulate_get("/api/rockets").status_code == 503
+    assert eventually(lambda: client.simulate_get("/api/rockets").status_code == 200)
