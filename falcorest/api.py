@@ -63,7 +63,7 @@ class FalcoRest:
         self.db: MongoDatabase = db
         self._secret = secret
         self._transactions = Transactions(db)
-        #: Knows whether the primary answers. See its ``places`` where requests are bounded.
+        #: Knows whether there is a primary. See :meth:`Outage.bound` where requests are bounded.
         self.outage = self._transactions.outage
         self._outcomes = Outcomes(db, self._transactions)
         self._authentication_methods = as_methods(authentication_methods)

@@ -353,7 +353,7 @@ def operation(
                 if not budget.spending:
                     outage = budget.outage if write or asks_primary(first) else None
                     spend = functools.partial(function, *args, **kwargs)
-                    result = _spend(budget, limit, outage, write, spend)
+                    result = _spend(budget, limit, outage, spend)
                 # PERF: mostly, the time that this is a part of is no longer.
                 elif limit is None or limit >= budget.limit:
                     result = function(*args, **kwargs)
@@ -378,7 +378,6 @@ def _spend(
     budget: Budget,
     limit: float | None,
     outage: Outage | None,
-    write: bool,
     function: Callable[[], T],
 ) -> T:
     """Ask the database within what is left of the time of a request.
@@ -388,13 +387,14 @@ def _spend(
     """
     if budget.left <= 0:
         raise _unavailable("query.timeout", _TOO_LATE)
-    for_all = outage is not None and outage.begin(write=write)
-    error: BaseException | None = None
+    bound = budget.left if limit is None else min(limit, budget.left)
     begun = monotonic()
+    for_all = outage is not None and outage.begin(bound)
+    error: BaseException | None = None
     budget.spending = True
     try:
-        bound = budget.left if limit is None else min(limit, budget.left)
-        with pymongo.timeout(None if bound == math.inf else bound):
+        left = bound - (monotonic() - begun)
+        with pymongo.timeout(None if left == math.inf else max(left, 0.001)):
             return function()
     except BaseException as caught:
         error = caught
@@ -403,7 +403,7 @@ def _spend(
         budget.spending = False
         budget.left -= monotonic() - begun
         if outage is not None:
-            outage.end(error, write=write, for_all=for_all)
+            outage.end(error, for_all=for_all)
         # PERF: in a circle with its traceback, it would wait for the garbage collector.
         del error
 

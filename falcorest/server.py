@@ -211,8 +211,8 @@ def build_app(
     }
     authentication = [known[name] for name in settings.authentication]
     api = FalcoRest(app, database, secret=settings.jwt_secret_key)
-    if settings.max_in_flight is not None and settings.max_in_flight > 1:
-        api.outage.places = settings.max_in_flight - 1
+    if (settings.max_in_flight or 0) > 1 and _reads_elsewhere(settings, database):
+        api.outage.bound((settings.max_in_flight or 0) - 1)
 
     def serve(served: list[Served]) -> None:
         for one in served:
@@ -240,6 +240,13 @@ def build_app(
     if settings.docs == "on":
         api.describe()
     return app
+
+
+def _reads_elsewhere(settings: Settings, database: MongoDatabase) -> bool:
+    """Tell whether some of what is served needs no primary."""
+    said = [own.concerns.read_preference for own in settings.resources.values()]
+    elsewhere = {*said} - {None, READ_PREFERENCES[0]}
+    return bool(elsewhere) or (not in_memory(database) and bool(database.read_preference.mode))
 
 
 def _tokens(settings: Settings) -> TokenIssuer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -35,32 +37,32 @@ def silent(client: SimpleNamespace) -> Outage:
     client.topology_description = Topology(2, primary=False)
     outage = Outage(client)
     for _ in range(PATIENCE):
-        assert not outage.begin(write=False)
-        outage.end(errors.NetworkTimeout(), write=False, for_all=False)
+        assert not outage.begin(1)
+        outage.end(errors.NetworkTimeout(), for_all=False)
     return outage
 
 
 def test_one_asks_for_all_and_others_are_told_at_once(client: SimpleNamespace) -> None:
     outage = silent(client)
-    assert outage.begin(write=False)
+    assert outage.begin(1)
     for _ in range(3):
         with pytest.raises(Unavailable) as caught:
-            outage.begin(write=False)
+            outage.begin(1)
         assert caught.value.code == "database.unavailable"
         assert caught.value.headers == {"Retry-After": "1"}
-    outage.end(errors.ServerSelectionTimeoutError(), write=False, for_all=True)
-    assert outage.begin(write=False)
-    outage.end(None, write=False, for_all=True)
-    assert not outage.begin(write=False)
-    assert not outage.begin(write=False)
+    outage.end(errors.ServerSelectionTimeoutError(), for_all=True)
+    assert outage.begin(1)
+    outage.end(None, for_all=True)
+    assert not outage.begin(1)
+    assert not outage.begin(1)
 
 
 def test_once_there_is_a_primary_all_may_ask_it(client: SimpleNamespace) -> None:
     outage = silent(client)
-    assert outage.begin(write=False)
+    assert outage.begin(1)
     client.topology_description = Topology(3, primary=True)
     for _ in range(5):
-        assert not outage.begin(write=False)
+        assert not outage.begin(1)
 
 
 @pytest.mark.parametrize(
@@ -77,17 +79,17 @@ def test_once_there_is_a_primary_all_may_ask_it(client: SimpleNamespace) -> None
 )
 def test_what_answers_is_there(client: SimpleNamespace, error: Exception | None) -> None:
     outage = silent(client)
-    outage.end(error, write=False, for_all=outage.begin(write=False))
-    assert not outage.begin(write=False)
+    outage.end(error, for_all=outage.begin(1))
+    assert not outage.begin(1)
 
 
 def test_what_takes_long_is_no_outage(client: SimpleNamespace) -> None:
     """The driver gives up on a slow query while the primary's heart beats."""
     outage = Outage(client)
     for _ in range(10):
-        outage.end(errors.NetworkTimeout(), write=False, for_all=outage.begin(write=False))
+        outage.end(errors.NetworkTimeout(), for_all=outage.begin(1))
     client.topology_description = Topology(2, primary=False)
-    assert not outage.begin(write=False)
+    assert not outage.begin(1)
 
 
 def test_silence_is_found_below_what_it_became(client: SimpleNamespace) -> None:
@@ -97,45 +99,44 @@ def test_silence_is_found_below_what_it_became(client: SimpleNamespace) -> None:
         problem = Unavailable("query.timeout", "Too late.")
         problem.__cause__ = errors.ExecutionTimeout("the transaction was given up", 50)
         problem.__cause__.__cause__ = errors.NetworkTimeout()
-        outage.end(problem, write=False, for_all=outage.begin(write=False))
-    assert outage.begin(write=False)
+        outage.end(problem, for_all=outage.begin(1))
+    assert outage.begin(1)
 
 
-def test_without_a_primary_a_place_is_left_to_others(client: SimpleNamespace) -> None:
+def test_a_place_is_left_to_what_needs_no_primary(client: SimpleNamespace) -> None:
     outage = Outage(client)
-    outage.places = 2
-    for _ in range(5):
-        outage.begin(write=True)
-    client.topology_description = Topology(2, primary=False)
-    for write in (True, False):
-        with pytest.raises(Unavailable):
-            outage.begin(write=write)
-    for _ in range(4):
-        outage.end(None, write=True, for_all=False)
-    outage.begin(write=False)
+    outage.bound(2)
+    for _ in range(2):
+        outage.begin(1)
+    begun = monotonic()
     with pytest.raises(Unavailable):
-        outage.begin(write=False)
+        outage.begin(0.2)
+    assert 0.2 <= monotonic() - begun < 2
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(outage.begin, 30)
+        outage.end(None, for_all=False)
+        assert waiting.result(10) is False
 
 
-def test_without_a_majority_a_place_is_left_to_reads(client: SimpleNamespace) -> None:
+@pytest.mark.parametrize(
+    "left", [Topology(2, primary=False), Topology(1, primary=True)], ids=["primary", "majority"]
+)
+def test_who_waits_for_a_place_is_told_when_nothing_is_there(
+    client: SimpleNamespace, left: Topology
+) -> None:
     outage = Outage(client)
-    outage.places = 2
-    client.topology_description = Topology(1, primary=True)
-    outage.begin(write=False)
-    outage.begin(write=True)
-    outage.begin(write=True)
-    with pytest.raises(Unavailable):
-        outage.begin(write=True)
-    for _ in range(5):
-        outage.begin(write=False)
-    outage.end(None, write=True, for_all=False)
-    outage.begin(write=True)
-    client.topology_description = Topology(2, primary=True)
-    outage.begin(write=True)
+    outage.bound(1)
+    outage.begin(1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(outage.begin, 30)
+        client.topology_description = left
+        assert isinstance(waiting.exception(10), Unavailable)
+    outage.end(None, for_all=False)
+    assert outage.begin(1) is False
 
 
 def test_there_is_no_bound_unless_one_is_set(client: SimpleNamespace) -> None:
     outage = Outage(client)
     client.topology_description = Topology(0, primary=False)
     for _ in range(100):
-        outage.begin(write=True)
+        outage.begin(1)
