@@ -208,16 +208,14 @@ class Budget:
     Attributes:
         limit: What it began with, in seconds; infinite where there is none.
         left: What is left of it.
-        outage: Knows whether waiting is in vain.
         spending: Whether the database is being asked just now.
         wrote: Whether something was written that isn't undone any more.
     """
 
-    __slots__ = ("left", "limit", "outage", "spending", "wrote")
+    __slots__ = ("left", "limit", "spending", "wrote")
 
-    def __init__(self, limit: float, outage: Outage) -> None:
+    def __init__(self, limit: float) -> None:
         self.limit = self.left = limit
-        self.outage = outage
         self.spending = self.wrote = False
 
 
@@ -323,7 +321,7 @@ def operation(
     *,
     write: bool = False,
     running_in: Callable[[Any], Running | None] = lambda first: None,
-    asks_primary: Callable[[Any], bool] = lambda first: True,
+    outage_of: Callable[[Any, bool], Outage | None] = lambda first, write: None,
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a decorator for a function that does one thing with the database.
 
@@ -335,7 +333,8 @@ def operation(
         write: Whether the function writes, so that a broken connection leaves open whether it
             happened.
         running_in: Tells, given the same, which transaction is under way.
-        asks_primary: Tells, given the same, whether a read is for the primary only.
+        outage_of: Tells, given the same and whether it writes, who knows whether the primary is
+            there; None for what needs none, or waits for one of its own.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -351,9 +350,8 @@ def operation(
                     with pymongo.timeout(limit):
                         return function(*args, **kwargs)
                 if not budget.spending:
-                    outage = budget.outage if write or asks_primary(first) else None
                     spend = functools.partial(function, *args, **kwargs)
-                    result = _spend(budget, limit, outage, spend)
+                    result = _spend(budget, limit, outage_of(first, write), spend)
                 # PERF: mostly, the time that this is a part of is no longer.
                 elif limit is None or limit >= budget.limit:
                     result = function(*args, **kwargs)

@@ -48,12 +48,17 @@ SORTED = 32
 #: Compares texts as bytes, whatever the collection says.
 _SIMPLE = {"locale": "simple"}
 
+
+def _outage_of(service: Any, write: bool) -> Any:
+    return service.outage if write or service.reads_primary else None
+
+
 #: Makes a decorator for a method that does one thing with the database.
 database_operation = functools.partial(
     operation,
     attrgetter("time_limit"),
     running_in=lambda service: service._transactions.running,
-    asks_primary=attrgetter("reads_primary"),
+    outage_of=_outage_of,
 )
 
 

@@ -131,7 +131,9 @@ class Outcomes:
         # NOTE: what is read is our own, however the host's documents are read.
         return self._database.get_collection(COLLECTION, CodecOptions())
 
-    @operation(attrgetter("time_limit"))
+    @operation(
+        attrgetter("time_limit"), outage_of=lambda outcomes, write: outcomes._transactions.outage
+    )
     def once(
         self,
         service: CollectionService,

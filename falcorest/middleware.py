@@ -57,7 +57,7 @@ class Middleware:
         limit = view.service.time_limit
         # NOTE: to the client, it is one wait.
         left = (math.inf if limit is None else limit) - req.env.get(WAITED, 0.0)
-        BUDGET.set(Budget(left, view.service.outage))
+        BUDGET.set(Budget(left))
         is_item = "id" in params
         if is_item and not params["id"]:
             # NOTE: Falcon takes the place of a collection that isn't served for an empty id.

@@ -13,7 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
+from falcorest import Resource, ResourceView, methods
+from falcorest.auth import ApiKeyAuthentication, key_check
+from falcorest.database import connect
 from tests.conftest import MakeApi
+from tests.declared import DeclaredApi
 from tests.live.processes import eventually, plain_mongod
 from tests.support import Api, assert_problem
 
@@ -68,3 +72,28 @@ def test_one_waits_for_all(mongod_process: tuple[psutil.Process, str], make_api:
         # It needs no more than that the primary goes on.
         assert eventually(lambda: timed(api)[1].status_code == 200, 10)
         assert {result.status_code for _, result in pool.map(timed, [api] * 16)} == {200}
+
+
+def test_an_outage_elsewhere_is_none_here(
+    mongod_process: tuple[psutil.Process, str], mongo_uri: str, make_api: MakeApi
+) -> None:
+    """Callers known by another database wait for that one, and others don't."""
+    process, uri = mongod_process
+    database = make_api(mongo_uri, timeout_ms=int(LIMIT * 1000)).database
+    users = connect(uri, "users", timeout_ms=int(LIMIT * 1000))
+    known = ApiKeyAuthentication(key_check(users["falcorest_keys"]))
+
+    class View(ResourceView):
+        resource = type("Things", (Resource,), {"collection": "things"})
+        methods = (methods.List,)
+        authentication_methods = (known,)
+        public_methods = ("GET",)
+
+    api = DeclaredApi(database).register(things=View)
+    with frozen(process):
+        for _ in range(5):
+            begun = time.monotonic()
+            assert api("GET", "/things/", headers={"X-API-Key": "a" * 43}).status_code == 503
+            assert time.monotonic() - begun < LIMIT + 1
+        assert api("GET", "/things/").status_code == 200
+    users.client.close()
