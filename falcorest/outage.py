@@ -23,6 +23,9 @@ PATIENCE = 2
 #: How often it is looked whether there still is a primary, in seconds.
 _LOOK_SECONDS = 0.05
 
+#: How many causes of an error are looked at.
+_CAUSES = 8
+
 
 class Outage:
     """Knows whether there is a primary, and who waits for it.
@@ -110,8 +113,10 @@ def _refusal() -> Unavailable:
 
 def _is_silence(error: BaseException | None) -> bool:
     """Tell whether an error comes of a server that could not be asked, or that said nothing."""
-    while error is not None:
-        if isinstance(error, (NetworkTimeout, ServerSelectionTimeoutError)):
-            return True
+    # NOTE: what refuses one operation of a transaction is raised by all that follow, and may so be
+    # its own cause. And deeper than this there is nothing of the driver's.
+    for _ in range(_CAUSES):
+        if error is None or isinstance(error, (NetworkTimeout, ServerSelectionTimeoutError)):
+            return error is not None
         error = error.__cause__
     return False

@@ -103,6 +103,14 @@ def test_silence_is_found_below_what_it_became(client: SimpleNamespace) -> None:
     assert outage.begin(1)
 
 
+def test_an_error_may_be_its_own_cause(client: SimpleNamespace) -> None:
+    outage = Outage(client)
+    one, other = Unavailable("query.timeout", "Too late."), KeyError()
+    one.__cause__, other.__cause__ = other, one
+    outage.end(one, for_all=outage.begin(1))
+    assert not outage.begin(1)
+
+
 def test_a_place_is_left_to_what_needs_no_primary(client: SimpleNamespace) -> None:
     outage = Outage(client)
     outage.bound(2)
