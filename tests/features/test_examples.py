@@ -27,6 +27,9 @@ from falcorest.server import build_app, monitor_of, open_database
 from falcorest.settings import load_settings
 from tests.attacks.__main__ import HEADER
 from tests.examples import EXAMPLES, note, noted, runs
+from tests.faults import __main__ as faults
+from tests.faults import overload, soak
+from tests.faults.strikes import FAULTS
 from tests.features.test_declared_examples import served
 from tests.support import (
     SECRET,
@@ -508,6 +511,38 @@ def test_extended_json(files: list[Path], tmp_path: Path, environment: dict[str,
         back = server.get(created.headers["location"])
         assert back.json == document
         assert list(back.json) == list(document)
+
+
+@runs("faults/figures.txt")
+def test_the_figures_of_the_faults_are_whole(files: list[Path]) -> None:
+    """They are what the script has printed, which a test can't repeat: it takes half an hour."""
+    heading, *lines = files[0].read_text(encoding="utf-8").splitlines()
+    assert heading == faults.HEADER
+    rows = {line[: faults.WIDTH].strip(): line[faults.WIDTH :].split() for line in lines}
+    assert list(rows) == [fault.name for fault in FAULTS]
+    for name, (times, requests, acknowledged, *wrong) in rows.items():
+        assert int(times) >= 5
+        assert int(requests.replace(",", "")) > int(acknowledged.replace(",", "")) > 1000
+        lost, others = int(wrong[0].replace(",", "")), wrong[1:6]
+        if name.startswith("control"):
+            assert lost > 0
+        else:
+            assert [lost, *map(int, others)] == [0] * 6
+
+
+@runs("faults/soak.txt")
+def test_the_figures_of_the_soak_run_are_flat(files: list[Path]) -> None:
+    told, heading, *lines = files[0].read_text(encoding="utf-8").splitlines()
+    assert told.startswith("30 minutes, ")
+    assert heading == soak.HEADER
+    assert {line.split()[-1] for line in lines} == {"yes"}
+
+
+@runs("faults/overload.txt")
+def test_the_figures_of_the_overload_are_whole(files: list[Path]) -> None:
+    heading, *lines = files[0].read_text(encoding="utf-8").splitlines()
+    assert heading == overload.HEADER
+    assert lines
 
 
 @runs("attacks/figures.txt")

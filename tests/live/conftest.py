@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from falcorest import server
 from tests.live.faults import Faulty
 from tests.live.processes import eventually, plain_mongod
 from tests.live.replicas import Trio, trio_in
@@ -34,3 +35,19 @@ def trio(mongod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tri
     """A replica set of three."""
     with trio_in(tmp_path_factory.mktemp("trio"), mongod) as trio:
         yield trio
+
+
+@pytest.fixture
+def closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what ``create_app`` opens, which an application has until its process ends."""
+    opened: list[Any] = []
+    opening = server.open_database
+
+    def open_database(*arguments: Any) -> Any:
+        opened.append(opening(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(server, "open_database", open_database)
+    yield
+    for database in opened:
+        database.client.close()

@@ -265,6 +265,7 @@ def test_what_is_given_up_half_way_without_a_transaction_is_unknown(
         assert write(api, name).status_code == 200
 
 
+@pytest.mark.usefixtures("closed_in_the_end")
 def test_a_fail_over_at_the_start_is_waited_for(faulty: Faulty, make_api: MakeApi) -> None:
     settings = make_api(faulty.uri).settings.replace(write_concern="1")
     with faulty.failing("listCollections", errorCode=10107):
