@@ -10,6 +10,7 @@ What is there, the driver knows from its heartbeats. A request that takes long i
 from __future__ import annotations
 
 import threading
+from collections import deque
 from time import monotonic
 from typing import Any
 
@@ -38,7 +39,7 @@ class Outage:
         self._client = client
         self._in_vain = 0
         self._asked = threading.Lock()
-        self._places: threading.Semaphore | None = None
+        self._places: _Places | None = None
 
     def bound(self, places: int) -> None:
         """Let no more requests ask the primary at once; others wait while it is there.
@@ -46,7 +47,7 @@ class Outage:
         Args:
             places: Fewer than there are threads, so that one is left to what needs no primary.
         """
-        self._places = threading.Semaphore(places)
+        self._places = _Places(places)
 
     def begin(self, seconds: float) -> bool:
         """Begin to ask the primary.
@@ -69,15 +70,17 @@ class Outage:
             raise _refusal()
         return for_all
 
-    def _take_place(self, places: threading.Semaphore, seconds: float) -> bool:
+    def _take_place(self, places: _Places, seconds: float) -> bool:
+        turn = places.take()
         # PERF: mostly there is one.
-        if places.acquire(blocking=False):
+        if turn is None:
             return True
         late = monotonic() + seconds
         while self._has_primary and self._has_majority and monotonic() < late:
-            if places.acquire(timeout=_LOOK_SECONDS):
+            if turn.acquire(timeout=_LOOK_SECONDS):
                 return True
-        return False
+        # NOTE: it may have come at the last moment.
+        return not places.leave(turn)
 
     def end(self, error: BaseException | None, *, for_all: bool) -> None:
         """Learn from how it ended.
@@ -104,6 +107,42 @@ class Outage:
         members = self._client.topology_description.server_descriptions().values()
         known = sum(bool(one.is_server_type_known) for one in members)
         return 2 * known > len(members)
+
+
+class _Places:
+    """So many places, each given to who has waited longest."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiting: deque[Any] = deque()
+        self._lock = threading.Lock()
+
+    def take(self) -> Any:
+        """Take a place and return None, or return a lock that is released when there is one."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return None
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+            return turn
+
+    def leave(self, turn: Any) -> bool:
+        """Wait no more; tell whether there still was no place."""
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return True
+            return False
+
+    def release(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 def _refusal() -> Unavailable:

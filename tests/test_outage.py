@@ -11,6 +11,7 @@ from pymongo import errors
 
 from falcorest.errors import Unavailable
 from falcorest.outage import PATIENCE, Outage
+from tests.live.processes import eventually
 
 
 class Topology:
@@ -124,6 +125,26 @@ def test_a_place_is_left_to_what_needs_no_primary(client: SimpleNamespace) -> No
         waiting = pool.submit(outage.begin, 30)
         outage.end(None, for_all=False)
         assert waiting.result(10) is False
+
+
+def test_places_are_given_to_who_has_waited_longest(client: SimpleNamespace) -> None:
+    outage = Outage(client)
+    outage.bound(1)
+    outage.begin(1)
+    order: list[int] = []
+
+    def ask(number: int) -> None:
+        outage.begin(30)
+        order.append(number)
+        outage.end(None, for_all=False)
+
+    with ThreadPoolExecutor(5) as pool:
+        for number in range(5):
+            pool.submit(ask, number)
+            assert eventually(lambda n=number: len(outage._places._waiting) == n + 1)
+        outage.end(None, for_all=False)
+    assert order == list(range(5))
+    assert outage._places._free == 1
 
 
 @pytest.mark.parametrize(
