@@ -28,6 +28,7 @@ def seeded(mongo_uri: str) -> Iterator[str]:
         client.drop_database(documents.DATABASE)
 
 
+@pytest.mark.long
 def test_a_short_run(mongod: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = benchmarks.main([*SHORT, "--rst", str(tmp_path)])
     shown = capsys.readouterr().out

@@ -61,6 +61,7 @@ def test_a_server_waits_for_its_database(server: str, tmp_path: Path, mongod: Pa
         assert running.get("/nowhere").status == 404
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("closed_in_the_end")
 def test_an_application_made_by_hand_waits_too(
     tmp_path: Path, mongod: Path, monkeypatch: pytest.MonkeyPatch

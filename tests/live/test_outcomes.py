@@ -131,6 +131,7 @@ def test_a_request_waits_once_for_all_that_it_asks(faulty: Faulty, make_api: Mak
     assert read().status_code == 200
 
 
+@pytest.mark.long
 def test_an_import_has_the_time_of_a_request_for_each_batch(
     faulty: Faulty, make_api: MakeApi
 ) -> None:
@@ -143,6 +144,7 @@ def test_an_import_has_the_time_of_a_request_for_each_batch(
     assert result.json["inserted"] == 1200
 
 
+@pytest.mark.long
 def test_nothing_is_left_of_a_request_that_waited_too_long(
     faulty: Faulty, make_api: MakeApi
 ) -> None:

@@ -361,6 +361,7 @@ def differences(found: list[Seen], expected: list[Seen], *, transactions: bool =
     ]
 
 
+@pytest.mark.long
 @servers(ON_AN_EXTERNAL_DATABASE)
 def test_every_server_answers_the_same(
     start: Start, expected: list[Seen], mongo_uri: str, tmp_path: Path
