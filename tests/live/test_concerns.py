@@ -707,18 +707,17 @@ def test_what_broke_is_sent_again_unless_that_is_turned_off(
 def test_a_request_that_finds_no_connection_free_waits_for_one_in_its_time(
     make_api: MakeApi, faulty: Faulty, pool_size: int | None, waits: bool
 ) -> None:
-    api = make_api(faulty.uri, timeout_ms=700, pool_size=pool_size)
+    api = make_api(faulty.uri, pool_size=pool_size)
     api.rockets.insert_one({"_id": "a"})
-    slow = {"blockConnection": True, "blockTimeMS": 1500, "mode": {"times": 1}}
+    slow = {"blockConnection": True, "blockTimeMS": 800, "mode": {"times": 1}}
     with ThreadPoolExecutor(1) as others, faulty.failing("aggregate", **slow) as met:
         other = others.submit(api.get, "/api/rockets?_count=exact&_limit=1")
         met()
         begun = time.monotonic()
         result = api.get("/api/rockets/a")
-        # NOTE: what has waited too long gives its connection up, and it is there for the next.
         assert result.status_code == 200, result.text
-        assert (time.monotonic() - begun > 0.2) is waits
-        assert other.result().status_code == 503
+        assert (time.monotonic() - begun > 0.4) is waits
+        assert other.result().status_code == 200
 
 
 # ------------------------------------------------------------------------- without the primary
