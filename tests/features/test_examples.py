@@ -156,6 +156,7 @@ def test_a_script_prints_what_is_shown(
     assert printed == shown
 
 
+@pytest.mark.long
 @pytest.mark.live
 @runs(
     *("tutorial/serve.txt", "tutorial/read.sh", "tutorial/read.out", "tutorial/write.sh"),
@@ -287,6 +288,7 @@ def test_policy(
                 assert engine[name] == kept[engine["_id"]][name]
 
 
+@pytest.mark.long
 @pytest.mark.live
 @runs(
     *("indexes/falcorest.toml", "indexes/build.sh", "indexes/build.out"),
@@ -306,6 +308,7 @@ def test_indexes(files: list[Path], tmp_path: Path, environment: dict[str, str])
         assert printed == shown
 
 
+@pytest.mark.long
 @pytest.mark.live
 @runs("users/users.sh", "users/users.out")
 def test_users(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
@@ -317,6 +320,7 @@ def test_users(files: list[Path], tmp_path: Path, environment: dict[str, str]) -
             assert answer.status == status
 
 
+@pytest.mark.long
 @pytest.mark.live
 @runs("keys/keys.sh", "keys/keys.out")
 def test_keys(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
@@ -428,6 +432,7 @@ def test_registration_of_ones_own(
         assert refused({**invited, "invitation": "\ud800"}) == (403, "http.error")
 
 
+@pytest.mark.long
 @pytest.mark.live
 @runs("client/client.py", "client/client.out")
 def test_client(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
@@ -470,6 +475,7 @@ def test_lines(
     assert done.stdout == out.read_text()
 
 
+@pytest.mark.long
 @pytest.mark.live
 @runs("editing/editing.py", "editing/editing-py.out", "editing/falcorest.toml")
 def test_editing(files: list[Path], tmp_path: Path, environment: dict[str, str]) -> None:
